@@ -157,6 +157,15 @@ class Board:
     clock_hz: int
     regions: tuple[Region, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    uart: Mapping[str, Any] = field(default_factory=dict)  # name, baud, irq, irqs
+    firmware: Mapping[str, Any] = field(default_factory=dict)  # sources: the board's own C files
+    limits: Mapping[str, int] = field(default_factory=dict)  # stack_bytes, data_bytes
+    timing: Mapping[str, int] = field(default_factory=dict)  # facts for a cycle model
+    flash_tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def region(self, name: str) -> Region:
         return next(region for region in self.regions if region.name == name)
+
+    def home(self, use: str) -> Region:
+        """The first region with this use (see mcugen.boards.USES)."""
+        return next(region for region in self.regions if use in region.use)

@@ -1,9 +1,9 @@
 """Face embedding networks for 96x96 RGB images, built of QKeras layers.
 
-Every network maps a batch (N, 96, 96, 3) of pixels ``(u8 - 128) / 128`` in [-1, 1) to raw embeddings (N, 128); faces are
-compared by the cosine of two embeddings. Weights are 8 bits (or 1 bit in the binary residual blocks) with fixed
-power-of-two steps, activations are 8 bits. ``quantized=False`` builds the float twin: the same layers and names with all
-quantizers removed, where ReLU stands for ``quantized_relu`` and tanh for the binary sign.
+Every network maps a batch (N, 96, 96, 3) of pixels ``(u8 - 128) / 128`` in [-1, 1) to raw embeddings (N, 128); faces
+are compared by the cosine of two embeddings. Weights are 8 bits (or 1 bit in the binary residual blocks) with fixed
+power-of-two steps, activations are 8 bits. ``quantized=False`` builds the float twin: the same layers and names with
+all quantizers removed, where ReLU stands for ``quantized_relu`` and tanh for the binary sign.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf  # type: ignore[import-untyped]
-from qkeras import (  # type: ignore[import-untyped]
+import tensorflow as tf
+from qkeras import (
     QActivation,
     QConv2D,
     QDense,
@@ -94,7 +94,7 @@ class Layers:
     @staticmethod
     def bn(x: Tensor, name: str) -> Tensor:
         """Batch normalization over the channels."""
-        return tf.keras.layers.BatchNormalization(name=name)(x)
+        return tf.keras.layers.BatchNormalization(momentum=0.95, name=name)(x)
 
     @staticmethod
     def add(x: Tensor, y: Tensor, name: str) -> Tensor:
@@ -231,8 +231,9 @@ def smooth_images(count: int, seed: int) -> npt.NDArray[np.uint8]:
 def calibrated(model: Model, seed: int, batch: int = 64) -> Model:
     """Random weights with the batch statistics of ``smooth_images``: an untrained network that is not degenerate.
 
-    BatchNormalization gets random gamma in [0.5, 1.5] and beta in [-0.5, 0.5], and as moving statistics those of one
-    batch, so activations fill their ranges as in a trained network. Changes ``model`` in place and returns it.
+    BatchNormalization gets random gamma of size 0.5 to 1.5 (one in eight negative) and beta in [-0.5, 0.5], and as
+    moving statistics those of one batch, so activations fill their ranges as in a trained network. Changes ``model``
+    in place and returns it.
     """
     rng = np.random.default_rng(seed)
     norms = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.BatchNormalization)]
@@ -241,7 +242,8 @@ def calibrated(model: Model, seed: int, batch: int = 64) -> Model:
             layer.set_weights([random_weights(rng, value.shape) for value in layer.get_weights()])
     for norm in norms:
         channels = norm.gamma.shape[0]
-        norm.gamma.assign(rng.uniform(0.5, 1.5, channels).astype(np.float32))
+        sign = np.where(rng.random(channels) < 1 / 8, -1, 1)
+        norm.gamma.assign((sign * rng.uniform(0.5, 1.5, channels)).astype(np.float32))
         norm.beta.assign(rng.uniform(-0.5, 0.5, channels).astype(np.float32))
     set_moving_statistics(model, norms, normalized(smooth_images(batch, seed)))
     return model

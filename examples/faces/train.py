@@ -1,0 +1,225 @@
+"""Train a face embedding network with quantization in the loop, on aligned LFW faces.
+
+    python train.py --lfw lfw_aligned_112.tar --network hybrid_a --output hybrid.h5
+
+An ArcFace head (dropped afterwards) separates the persons with two images or more. All persons of folds 1 and 2 of
+``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the other, both
+ways, without flip averaging. Writes the network alone to ``--output``, and the curve, scores, versions and command line
+beside it (.json, .png).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import lfw
+import matplotlib
+import networks
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from qkeras.utils import load_qmodel
+
+HELD_OUT_FOLDS = (1, 2)
+BATCH = 64
+LEARNING_RATE = 2e-3
+WARMUP = 0.05  # share of the steps over which the learning rate rises
+SCALE = 30.0  # of the cosines in the ArcFace logits
+MARGIN = 0.3  # radians
+MARGIN_EPOCHS = 8  # over which the margin rises from zero
+SCORE_EVERY = 3  # epochs
+
+Pixels = npt.NDArray[np.uint8]
+Model = Any
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training images (N, 96, 96, 3) with labels (N,), and the held-out images by name with their pairs."""
+
+    images: Pixels
+    labels: npt.NDArray[np.int64]
+    held_out: dict[str, Pixels]
+    pairs: list[lfw.Pair]
+
+
+def load(source: Path, pairs_file: Path) -> Data:
+    """Split LFW: persons of the held-out folds score, the others with two images or more train."""
+    pairs = lfw.read_pairs(pairs_file, HELD_OUT_FOLDS)
+    scored = {name for pair in pairs for name in (pair.first, pair.second)}
+    held_out_people = {lfw.person_of(name) for name in scored}
+    everything = lfw.read_images(source)
+    people: dict[str, list[str]] = {}
+    for name in everything:
+        people.setdefault(lfw.person_of(name), []).append(name)
+    groups = [names for person, names in people.items() if len(names) > 1 and person not in held_out_people]
+    return Data(
+        images=np.stack([everything[name] for names in groups for name in names]),
+        labels=np.repeat(np.arange(len(groups)), [len(names) for names in groups]),
+        held_out={name: everything[name] for name in sorted(scored)},
+        pairs=pairs,
+    )
+
+
+def augmented(images: Pixels, rng: np.random.Generator) -> Tensor:
+    """Flip, shift by up to 6%, scale by up to 8%, change brightness, contrast and colour: (N, 96, 96, 3) in [-1, 1)."""
+    count = len(images)
+    centre = 0.5 + rng.uniform(-0.06, 0.06, (count, 2))
+    half = np.repeat(0.5 * rng.uniform(0.92, 1.08, (count, 1)), 2, axis=1)
+    half[:, 1] *= rng.choice([-1.0, 1.0], count)
+    boxes = np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+    pixels = tf.image.crop_and_resize(
+        networks.normalized(images), boxes, np.arange(count), images.shape[1:3], extrapolation_value=0.0
+    )
+    contrast = rng.uniform(0.75, 1.25, (count, 1, 1, 1)) * rng.uniform(0.95, 1.05, (count, 1, 1, 3))
+    brightness = rng.uniform(-0.2, 0.2, (count, 1, 1, 1))
+    return tf.clip_by_value(pixels * contrast.astype(np.float32) + brightness.astype(np.float32), -1.0, 127 / 128)
+
+
+def arcface_loss(embeddings: Tensor, centres: Tensor, labels: Tensor, margin: Tensor) -> Tensor:
+    """Mean cross-entropy of the cosines to the ``centres`` (128, classes), the own angle widened by ``margin``."""
+    cosine = tf.nn.l2_normalize(embeddings, axis=1) @ tf.nn.l2_normalize(centres, axis=0)
+    cosine = tf.clip_by_value(cosine, -0.9999, 0.9999)
+    widened = cosine * tf.cos(margin) - tf.sqrt(1.0 - cosine**2) * tf.sin(margin)
+    own = tf.one_hot(labels, tf.shape(centres)[1])
+    logits = SCALE * (own * widened + (1.0 - own) * cosine)
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+class Trainer:
+    """Trains ``model`` on ``data`` for a number of epochs, with class centres that are thrown away."""
+
+    def __init__(self, model: Model, data: Data, epochs: int, seed: int) -> None:
+        self.model, self.data = model, data
+        self.steps = len(data.labels) // BATCH
+        self.rng = np.random.default_rng(seed)
+        shape = (networks.EMBEDDING_SIZE, int(data.labels.max()) + 1)
+        self.centres = tf.Variable(tf.random.normal(shape, stddev=0.01), name="centres")
+        warmup = int(WARMUP * epochs * self.steps)
+        rate = tf.keras.optimizers.schedules.CosineDecay(
+            0.0, epochs * self.steps - warmup, warmup_target=LEARNING_RATE, warmup_steps=warmup
+        )
+        self.optimizer = tf.keras.optimizers.Adam(rate)
+        self.step = tf.function(self._step, reduce_retracing=True)
+
+    def _step(self, images: Tensor, labels: Tensor, margin: Tensor) -> Tensor:
+        variables = [*self.model.trainable_variables, self.centres]
+        with tf.GradientTape() as tape:
+            loss = arcface_loss(self.model(images, training=True), self.centres, labels, margin)
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    def epoch(self, number: int) -> float:
+        """Run epoch ``number`` (from 0) and return the mean loss."""
+        order = self.rng.permutation(len(self.data.labels))
+        losses = []
+        for step in range(self.steps):
+            chosen = np.sort(order[step * BATCH : (step + 1) * BATCH])
+            margin = MARGIN * min(1.0, (number + step / self.steps) / MARGIN_EPOCHS)
+            images = augmented(self.data.images[chosen], self.rng)
+            losses.append(self.step(images, tf.constant(self.data.labels[chosen]), tf.constant(margin, tf.float32)))
+        return float(np.mean(losses))
+
+
+def embed(model: Model, images: dict[str, Pixels]) -> dict[str, npt.NDArray[np.float32]]:
+    """The raw embedding (128,) of every image."""
+    pixels = networks.normalized(np.stack(list(images.values())))
+    batches = [model(pixels[i : i + BATCH], training=False).numpy() for i in range(0, len(pixels), BATCH)]
+    return dict(zip(images, np.concatenate(batches), strict=True))
+
+
+def save(model: Model, path: Path) -> None:
+    """Write the inference network to ``path`` (.h5), replacing the file in one piece."""
+    partial = path.with_suffix(".part.h5")
+    model.save(partial, include_optimizer=False)
+    partial.replace(path)
+
+
+def write_record(record: dict[str, Any], output: Path) -> None:
+    """Write the record beside ``output`` as .json, and its training curve as .png."""
+    output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, loss_axis = pyplot.subplots(figsize=(7, 4))
+    curve = record["curve"]
+    scored = [(row["epoch"], 100 * row["accuracy"]) for row in curve if "accuracy" in row]
+    loss_axis.plot([row["epoch"] for row in curve], [row["loss"] for row in curve], color="tab:blue")
+    loss_axis.set(xlabel="epoch", ylabel="ArcFace loss (blue)", title=f"{record['network']}, {record['arithmetic']}")
+    accuracy_axis = loss_axis.twinx()
+    accuracy_axis.plot(*zip(*scored, strict=True), "o-", color="tab:red")
+    accuracy_axis.set(ylabel="held-out accuracy, % (red)")
+    figure.savefig(output.with_suffix(".png"), dpi=90, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the result depends on."""
+    packages = ("tensorflow-cpu", "tf_keras", "qkeras", "numpy", "pillow")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lfw", type=Path, required=True, help="aligned LFW: a folder or a tar file of Person/*.jpg")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt (default: beside or in --lfw)")
+    parser.add_argument("--network", choices=networks.NETWORKS, default="hybrid_a")
+    parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True, help="the .h5 to write; .json and .png go beside it")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, score, save."""
+    args = arguments()
+    tf.keras.utils.set_random_seed(args.seed)
+    tf.config.experimental.enable_op_determinism()
+    beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
+    data = load(args.lfw, args.pairs or beside / "pairs.txt")
+    print(f"{len(data.labels)} images of {data.labels.max() + 1} people to train, {len(data.pairs)} pairs to score")
+    model = networks.NETWORKS[args.network](quantized=not args.float)
+    trainer = Trainer(model, data, args.epochs, args.seed)
+    record: dict[str, Any] = {
+        "network": args.network,
+        "arithmetic": "float" if args.float else "quantized",
+        "command": shlex.join(["python", *(argument.rsplit("/", 1)[-1] for argument in sys.argv)]),
+        "seed": args.seed,
+        "versions": versions(),
+        "train": {"images": len(data.labels), "people": int(data.labels.max()) + 1},
+        "curve": [],
+    }
+    for number in range(args.epochs):
+        start = time.monotonic()
+        row = {"epoch": number + 1, "loss": trainer.epoch(number), "seconds": time.monotonic() - start}
+        last = number + 1 == args.epochs
+        if last or (number + 1) % SCORE_EVERY == 0:
+            save(model, args.output)
+            row |= lfw.verification(data.pairs, embed(model, data.held_out))
+        if not math.isfinite(row["loss"]):
+            raise RuntimeError(f"training diverged in epoch {number + 1}: lower the learning rate or change --seed")
+        print(" ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+        record["curve"].append(row)
+    record["scores"] = lfw.verification(data.pairs, embed(load_qmodel(args.output, compile=False), data.held_out))
+    write_record(record, args.output)
+    print(json.dumps(record["scores"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+/* Rounding, clipping and packed data: the C twin of mcugen/epilogue.py and mcugen/packing.py (docs/numerics.md).
+ * Portable C99; the DSP forms give the same bits. Compile with -ffp-contract=off: every float step rounds on its own. */
+#ifndef MCU_NUMERICS_H
+#define MCU_NUMERICS_H
+
+#include <stdint.h>
+
+/* High word of acc * 2^pre * mult: floor. |acc * 2^pre| and |mult| are below 2^31 by construction. */
+static inline int32_t mcu_scale(int32_t acc, int32_t pre_factor, int32_t mult)
+{
+    return (int32_t)(((int64_t)(acc * pre_factor) * mult) >> 32);
+}
+
+static inline int32_t mcu_clip(int32_t v, int32_t lo, int32_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+/* clip(round half to even(v), lo, hi) for -2^21 < lo <= hi < 2^21: adding 1.5 * 2^23 leaves the integer in the low bits. */
+static inline int32_t mcu_round_clip(float v, float lo, float hi)
+{
+    union { float f; int32_t i; } u;
+    v = v < lo ? lo : v;
+    v = v > hi ? hi : v;
+    u.f = v + 12582912.0f;
+    return u.i - 0x4B400000;
+}
+
+/* How many of the n ascending breakpoints are at most v. */
+static inline int32_t mcu_count_below(float v, const float *breakpoints, int32_t n)
+{
+    int32_t low = 0;
+    while (n > 0) {
+        const int32_t half = n >> 1;
+        if (v >= breakpoints[low + half]) {
+            low += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return low;
+}
+
+/* Weight number i of a row packed `bits` each, lowest first; bits are -1 (0) and +1 (1), wider codes two's complement. */
+static inline int32_t mcu_weight1(const uint8_t *row, int32_t i)
+{
+    return (int32_t)((row[i >> 3] >> (i & 7)) & 1) * 2 - 1;
+}
+
+static inline int32_t mcu_weight2(const uint8_t *row, int32_t i)
+{
+    return (int32_t)(((row[i >> 2] >> (2 * (i & 3))) & 3) ^ 2) - 2;
+}
+
+static inline int32_t mcu_weight4(const uint8_t *row, int32_t i)
+{
+    return (int32_t)(((row[i >> 1] >> (4 * (i & 1))) & 15) ^ 8) - 8;
+}
+
+static inline int32_t mcu_weight8(const uint8_t *row, int32_t i)
+{
+    return (int8_t)row[i];
+}
+
+static inline int32_t mcu_weight16(const uint8_t *row, int32_t i)
+{
+    return (int16_t)(uint16_t)(row[2 * i] | row[2 * i + 1] << 8);
+}
+
+/* Bit tensors: `words` 32-bit words a pixel, channel c in bit c % 32 of word c / 32; -1 is 0, +1 is 1. */
+static inline uint32_t mcu_get_bit(const uint32_t *pixel, int32_t c)
+{
+    return (pixel[c >> 5] >> (c & 31)) & 1u;
+}
+
+static inline int32_t mcu_get_sign(const uint32_t *pixel, int32_t c)
+{
+    return (int32_t)mcu_get_bit(pixel, c) * 2 - 1;
+}
+
+/* Channels must be put in ascending order: the first of a word clears the rest. */
+static inline void mcu_put_bit(uint32_t *pixel, int32_t c, int32_t bit)
+{
+    uint32_t *word = pixel + (c >> 5);
+    *word = ((c & 31) ? *word : 0u) | (uint32_t)bit << (c & 31);
+}
+
+static inline int32_t mcu_popcount(uint32_t v)
+{
+    v -= (v >> 1) & 0x55555555u;
+    v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
+    v = (v + (v >> 4)) & 0x0F0F0F0Fu;
+    return (int32_t)((v * 0x01010101u) >> 24);
+}
+
+#endif

@@ -1,0 +1,208 @@
+"""Calls and plan -> the texts of model.h and model.c; touches no disk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from mcugen import __version__
+from mcugen.errors import McugenError
+from mcugen.ir import Graph, Node, TensorType
+from mcugen.ops.base import Call
+from mcugen.plan import Plan
+from mcugen.resources import data_dir
+from mcugen.stage import Table, c_float, make_stage
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Generated files by name, and the C function of every call that has one, in order."""
+
+    files: Mapping[str, str]
+    model: str
+    steps: Mapping[str, str]
+    digest: str
+
+
+def environment() -> jinja2.Environment:
+    """Jinja as all templates expect it: undefined names are errors, block tags leave no lines."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(data_dir("templates"))),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def emit(graph: Graph, calls: Sequence[Call], plan: Plan) -> Sources:
+    """The model as C; identifiers start with the model's name, so several models can share an image."""
+    model = identifier(graph.name)
+    env = environment()
+    names = {call.node.name: f"{model}_s{i:02d}_{identifier(call.node.name)}" for i, call in enumerate(calls)}
+    bodies = [_render(env, call, names[call.node.name]) for call in calls if call.kernel.template]
+    computing = [call for call in calls if call.kernel.template]
+    steps = {call.node.name: names[call.node.name] for call in computing}
+    digest = graph_digest(graph)
+    context = {
+        "version": __version__,
+        "model": model,
+        "title": graph.name,
+        "digest": [f"0x{byte:02x}" for byte in bytes.fromhex(digest)[:16]],
+        "digest_hex": digest[:32],
+        "bodies": bodies,
+        "runs": [_invocation(call, names[call.node.name], plan) for call in computing],
+        "inputs": [_descriptor(graph[name], plan) for name in graph.inputs],
+        "outputs": [_descriptor(graph[name], plan) for name in graph.outputs],
+        "steps": [_descriptor(call.node, plan) for call in computing],
+        "banks": [{"name": bank, "bytes": plan.bank_bytes(bank)} for bank in plan.banks],
+    }
+    files = {name: _template(env, f"{name}.j2", context) for name in ("model.h", "model.c")}
+    return Sources(files, model, steps, digest)
+
+
+def identifier(name: str) -> str:
+    """A C identifier made of a layer's or model's name."""
+    text = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return text if re.match(r"[A-Za-z]", text) else f"m_{text}"
+
+
+def _template(env: jinja2.Environment, name: str, context: Mapping[str, Any]) -> str:
+    try:
+        return env.get_template(name).render(context)
+    except jinja2.TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise McugenError(f"templates/{name}{f':{line}' if line else ''}", str(error), "report this as a bug") from error
+
+
+def _render(env: jinja2.Environment, call: Call, name: str) -> str:
+    node, sources = call.node, call.sources
+    stage = make_stage(node, sources, name) if "epilogue" in node.attrs else None
+    bits = node.type.layout == "words"
+    context: dict[str, Any] = {
+        "name": name,
+        "layer": node.name,
+        "kernel": call.kernel.name,
+        "arguments": _arguments(node, sources, call.scratch_bytes),
+        "in_type": sources[0].c_type,
+        "in_stride": _stride(sources[0]),
+        "out_type": node.type.c_type,
+        "bits": bits,
+        "lowest": _lowest(sources[0]),
+        "load": lambda pointer, index: _load(sources[0], pointer, index),
+        "store": lambda pixel, c, value: _store(node, sources, stage is not None, name, pixel, c, value),
+        "stage": stage,
+        **call.kernel.params(node, sources),
+    }
+    for part, source, argument in zip(context.get("parts", ()), sources, _inputs(sources), strict=False):
+        part["load"] = _element(source, argument, "pixel", "c")
+    tables = [Table(f"{name}_{c.name}", c.c_type, c.values) for c in call.constants]
+    aligns = [constant.align for constant in call.constants]
+    text = _template(env, f"kernels/{call.kernel.template}", context)
+    declared = [
+        f"static const {t.c_type} {t.name}[{t.size}] MCU_ALIGN({align}) = {{\n{t.text}\n}};\n"
+        for t, align in zip(tables, aligns, strict=True)
+    ]
+    return "".join([f"/* {node.name}: {node.op}, kernel {call.kernel.name} */\n", *declared, text])
+
+
+def _inputs(sources: Sequence[TensorType]) -> list[str]:
+    return ["in", *(f"in{k}" for k in range(1, len(sources)))]
+
+
+def _arguments(node: Node, sources: Sequence[TensorType], scratch: int) -> str:
+    parts = [f"const {s.c_type} *{n}" for s, n in zip(sources, _inputs(sources), strict=True)]
+    parts.append(f"{node.type.c_type} *out")
+    return ", ".join([*parts, "void *scratch"] if scratch else parts)
+
+
+def _stride(kind: TensorType) -> int:
+    return -(-kind.channels // 32) if kind.layout == "words" else kind.channels
+
+
+def _lowest(kind: TensorType) -> str:
+    return c_float(float(np.finfo(np.float32).min)) if kind.kind == "float" else str(kind.lo)
+
+
+def _load(kind: TensorType, pointer: str, index: str) -> str:
+    return f"mcu_get_sign({pointer}, {index})" if kind.layout == "words" else f"{pointer}[{index}]"
+
+
+def _element(kind: TensorType, pointer: str, pixel: str, c: str) -> str:
+    if kind.layout == "words":
+        return f"mcu_get_bit({pointer} + ({pixel}) * {_stride(kind)}, {c})"
+    return f"{pointer}[({pixel}) * {kind.channels} + {c}]"
+
+
+def _store(
+    node: Node, sources: Sequence[TensorType], staged: bool, name: str, pixel: str, c: str, value: str
+) -> str:
+    """The statement that stores channel `c` of `pixel`; staged values pass through NAME_out first."""
+    if staged:
+        others = []
+        for k, kind in enumerate(sources[1:], 1):
+            text = _element(kind, f"in{k}", pixel, c)
+            others.append(f", (int32_t)({text}) * 2 - 1" if kind.layout == "words" else f", {text}")
+        value = f"{name}_out({value}, {c}{''.join(others)})"
+    if node.type.layout == "words":
+        return f"mcu_put_bit(out + ({pixel}) * {_stride(node.type)}, {c}, (int32_t)({value}));"
+    return f"out[({pixel}) * {node.type.channels} + {c}] = ({node.type.c_type}){value};"
+
+
+def _invocation(call: Call, name: str, plan: Plan) -> str:
+    places = plan.of
+
+    def pointer(tensor: str, c_type: str) -> str:
+        place = places[tensor]
+        return f"({c_type} *)(void *)(banks[{plan.banks.index(place.bank)}] + {place.offset})"
+
+    parts = [pointer(n, f"const {s.c_type}") for n, s in zip(call.node.inputs, call.sources, strict=True)]
+    parts.append(pointer(call.node.name, call.node.type.c_type))
+    if call.scratch_bytes:
+        parts.append(pointer(f"{call.node.name}/scratch", "void"))
+    return f"{name}({', '.join(parts)})"
+
+
+def _descriptor(node: Node, plan: Plan) -> dict[str, Any]:
+    kind, place = node.type, plan.of[node.name]
+    letter = "FLOAT" if kind.kind == "float" else "BITS" if kind.layout == "words" else "INT" if kind.signed else "UINT"
+    dims = [*kind.shape, 1, 1, 1, 1][:4]
+    return {
+        "name": node.name, "kind": letter, "bits": kind.bits, "bank": plan.banks.index(place.bank),
+        "n_dims": len(kind.shape), "dims": dims, "offset": place.offset, "bytes": kind.bytes,
+        "scale": c_float(kind.scale), "scale_text": f"{kind.scale:.9g}", "c_type": kind.c_type,
+    }  # fmt: skip
+
+
+def graph_digest(graph: Graph) -> str:
+    """SHA-256 (hex) over everything that decides the outputs: operators, wiring, types, integers, float constants."""
+    digest = hashlib.sha256(b"mcugen graph 1")
+    for node in graph.nodes:
+        _feed(digest, (node.name, node.op, node.inputs, node.type, node.attrs))
+    _feed(digest, (graph.inputs, graph.outputs))
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif is_dataclass(value) and not isinstance(value, type):
+        digest.update(type(value).__name__.encode())
+        _feed(digest, {field.name: getattr(value, field.name) for field in fields(value) if field.compare})
+    elif isinstance(value, Mapping):
+        for key in sorted(value):
+            digest.update(f"key {key}".encode())
+            _feed(digest, value[key])
+    elif isinstance(value, tuple | list):
+        digest.update(f"list {len(value)}".encode())
+        for item in value:
+            _feed(digest, item)
+    else:
+        digest.update(f"{type(value).__name__} {value!r};".encode())

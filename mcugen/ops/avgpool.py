@@ -1,0 +1,35 @@
+"""avgpool: sums of codes in a window, finished by its epilogue (scale, division, what follows).
+
+attrs: size (h, w), strides (h, w), pads (all zero), epilogue, acc_lo, acc_hi.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mcugen.ir import Array, Node, TensorType
+from mcugen.ops.base import Kernel, Operator, complete
+from mcugen.ops.maxpool import pool_params
+from mcugen.ops.windows import windows
+
+
+class AvgPool(Operator):
+    name = "avgpool"
+
+    def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
+        acc = windows(inputs[0], node, node.attrs["size"], sources[0]).astype(np.int64).sum(axis=(3, 4))
+        return complete(node, sources, acc, inputs)
+
+
+class GenericAvgPool(Kernel):
+    def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
+        return pool_params(node, sources[0])
+
+    def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
+        return node.type.size * (4.0 * int(np.prod(node.attrs["size"])) + 12.0)
+
+
+AvgPool.kernels = (GenericAvgPool("generic", "avgpool.c.j2"),)

@@ -1,0 +1,122 @@
+"""What every operator states: the type it makes, its meaning in NumPy, and the C kernels that compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mcugen.epilogue import Epilogue, finish
+from mcugen.errors import McugenError
+from mcugen.ir import Array, Int, Node, TensorType
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A table in flash: C element type, values (flattened on emission), alignment in bytes, what it counts as."""
+
+    name: str
+    c_type: str
+    values: Array
+    align: int = 4
+    role: str = "tables"  # "weights" or "tables" in the budget
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to compute an operator in C. Subclasses override what differs.
+
+    `template` is under templates/kernels/; `params` are its finished numbers.
+    """
+
+    name: str
+    template: str
+
+    def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
+        return True
+
+    def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
+        return ()
+
+    def params(self, node: Node, sources: Sequence[TensorType]) -> Mapping[str, Any]:
+        return {}
+
+    def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
+        return 0
+
+    def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
+        """Modelled Cortex-M7 cycles, an estimate for choosing between kernels."""
+        raise NotImplementedError
+
+    def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
+        """Numbers of the inputs whose buffer the output may take over."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node with the kernel chosen for it."""
+
+    node: Node
+    sources: tuple[TensorType, ...]
+    kernel: Kernel
+    rejected: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def constants(self) -> tuple[Constant, ...]:
+        return self.kernel.constants(self.node, self.sources)
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.kernel.scratch_bytes(self.node, self.sources)
+
+
+class Operator:
+    """An operator; `reference` defines what all its kernels must compute."""
+
+    name = ""
+    kernels: tuple[Kernel, ...] = ()
+
+    def infer(self, node: Node, sources: Sequence[TensorType]) -> TensorType:
+        """The output's type from the inputs' types (shape from the node)."""
+        raise NotImplementedError(self.name)
+
+    def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
+        """Codes (int64) or float32 values, batch axis first, from the inputs' codes or values."""
+        raise NotImplementedError(self.name)
+
+    def bounds(self, weights: Int, source: TensorType) -> tuple[Int, Int]:
+        """Lowest and highest reachable sum of each output channel."""
+        raise NotImplementedError(self.name)
+
+    def macs(self, node: Node, sources: Sequence[TensorType]) -> int:
+        """Multiply-accumulates of one inference."""
+        return 0
+
+
+def complete(node: Node, sources: Sequence[TensorType], acc: Int, inputs: Sequence[Array]) -> Array:
+    """Applies the node's epilogue to sums (N, ..., channels); inputs[1:] are its tensor operands."""
+    epilogue: Epilogue = node.attrs["epilogue"]
+    shaped = [x.reshape(acc.shape) for x in inputs[1:]]
+    values = [to_value(x, kind) for x, kind in zip(shaped, sources[1:], strict=True)]
+    residual = shaped[epilogue.residual.operand - 1] if epilogue.residual is not None else None
+    return finish(epilogue, acc, values, residual).reshape((acc.shape[0], *node.type.shape))
+
+
+def to_value(codes: Array, kind: TensorType) -> Array:
+    """float32 values of codes; floats pass."""
+    if kind.kind == "float":
+        return codes
+    return codes.astype(np.float32) * np.float32(kind.scale)
+
+
+def same_grid(node: Node, sources: Sequence[TensorType]) -> TensorType:
+    """The common type of inputs that share one grid, with the union of their ranges."""
+    first = sources[0]
+    alike = all((s.kind, s.scale, s.bipolar) == (first.kind, first.scale, first.bipolar) for s in sources)
+    if not alike:
+        raise McugenError(node.name, "its inputs are on different grids", "quantize them alike before it")
+    lo, hi = min(s.lo for s in sources), max(s.hi for s in sources)
+    return TensorType(node.type.shape, first.kind, lo, hi, first.scale, first.bipolar, first.layout)

@@ -1,0 +1,42 @@
+"""pad: a border of zeros. attrs: pads (top, bottom, left, right)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mcugen.errors import McugenError
+from mcugen.ir import Array, Node, TensorType
+from mcugen.ops.base import Kernel, Operator
+from mcugen.shapes import image
+
+
+class Pad(Operator):
+    name = "pad"
+
+    def infer(self, node: Node, sources: Sequence[TensorType]) -> TensorType:
+        source = sources[0]
+        if source.bipolar:
+            raise McugenError(node.name, "zero is no value of a binary tensor", "pad before the binary activation")
+        return replace(source, shape=node.type.shape, lo=min(source.lo, 0), hi=max(source.hi, 0))
+
+    def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
+        top, bottom, left, right = node.attrs["pads"]
+        return np.pad(inputs[0], ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
+class GenericPad(Kernel):
+    def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
+        in_h, in_w, channels = image(sources[0].shape)
+        out_h, out_w, _ = image(node.type.shape)
+        top, _, left, _ = node.attrs["pads"]
+        return {"in_h": in_h, "in_w": in_w, "out_h": out_h, "out_w": out_w, "channels": channels, "top": top, "left": left}
+
+    def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
+        return 2.0 * node.type.size
+
+
+Pad.kernels = (GenericPad("generic", "pad.c.j2"),)

@@ -1,0 +1,56 @@
+"""Weights and bit tensors as bytes and words; twins of the readers in firmware/mcu_numerics.h."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mcugen.ir import Array, Int, TensorType
+
+
+def weight_bits(kind: TensorType) -> int:
+    """Bits one weight takes in flash: 1 (bipolar), 2, 4, 8 or 16."""
+    if kind.bipolar:
+        return 1
+    for bits in (2, 4, 8, 16):
+        if -(1 << (bits - 1)) <= kind.lo and kind.hi < 1 << (bits - 1):
+            return bits
+    return 32
+
+
+def pack_rows(rows: Int, bits: int, whole: bool = False) -> Array:
+    """Codes (rows, n) to bytes, `bits` each, lowest bits first; every row starts at a byte unless `whole`.
+
+    Bit codes are -1 and +1, stored as 0 and 1; wider codes are two's complement. 1, 2, 4, 8, 16, 32 bits.
+    """
+    if bits >= 8:
+        return rows.astype(f"<i{bits // 8}").reshape(rows.shape[0], -1).view(np.uint8)
+    fields = ((rows + 1) >> 1 if bits == 1 else rows & ((1 << bits) - 1)).astype(np.uint8)
+    if whole:
+        fields = fields.reshape(1, -1)
+    each = 8 // bits
+    fields = np.pad(fields, ((0, 0), (0, -fields.shape[1] % each))).reshape(fields.shape[0], -1, each)
+    return np.bitwise_or.reduce(fields << (np.arange(each, dtype=np.uint8) * bits), axis=-1).astype(np.uint8)
+
+
+def unpack_rows(data: Array, bits: int, count: int) -> Int:
+    """Inverse of `pack_rows` for rows of `count` codes."""
+    if bits >= 8:
+        return data.view(f"<i{bits // 8}").astype(np.int64)
+    each = 8 // bits
+    fields = (data[:, :, None] >> (np.arange(each, dtype=np.uint8) * bits)) & ((1 << bits) - 1)
+    codes = fields.reshape(data.shape[0], -1)[:, :count].astype(np.int64)
+    return codes * 2 - 1 if bits == 1 else codes - ((codes >> (bits - 1)) << bits)
+
+
+def pack_words(codes: Int) -> Array:
+    """Codes -1/+1 (..., channels) to uint32 (..., words): bit c % 32 of word c // 32, unused bits 0."""
+    bits = codes > 0
+    bits = np.pad(bits, [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % 32)])
+    return np.packbits(bits, axis=-1, bitorder="little").view("<u4")
+
+
+def unpack_words(words: Array, channels: int) -> Int:
+    """Inverse of `pack_words`."""
+    octets = np.ascontiguousarray(words).astype("<u4").view(np.uint8)
+    bits = np.unpackbits(octets.reshape(*words.shape[:-1], -1), axis=-1, bitorder="little")
+    return bits[..., :channels].astype(np.int64) * 2 - 1

@@ -1,0 +1,49 @@
+"""The whole compiler: a file becomes an integer graph, calls, a memory plan and C; each step a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcugen.boards import load_board
+from mcugen.emit import Sources, emit
+from mcugen.fuse import fuse
+from mcugen.ir import Board, Graph
+from mcugen.load import load
+from mcugen.normalise import normalise
+from mcugen.ops.base import Call
+from mcugen.plan import Plan, plan_memory
+from mcugen.quantise import InputGrid, quantise
+from mcugen.requantize import requantize
+from mcugen.select import select_kernels
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Everything the compiler decided about one model on one board."""
+
+    graph: Graph
+    board: Board
+    calls: tuple[Call, ...]
+    plan: Plan
+    sources: Sources
+
+
+def integer_graph(path: Path | str, grid: InputGrid | None = None) -> Graph:
+    """The verified integer graph of a model file; what `mcugen.interpret` gives meaning to."""
+    graph = normalise(load(path))
+    graph = quantise(graph, grid)
+    return requantize(fuse(graph))
+
+
+def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapping[str, int] | None = None) -> Compiled:
+    """Kernels, memory and C for an integer graph."""
+    calls = select_kernels(graph, board, goal)
+    plan = plan_memory(graph, calls, board, reserved)
+    return Compiled(graph, board, calls, plan, emit(graph, calls, plan))
+
+
+def compile_model(path: Path | str, board: str = "nucleo-h743zi", goal: str = "time", grid: InputGrid | None = None) -> Compiled:
+    """From a model file to C for a board."""
+    return compile_graph(integer_graph(path, grid), load_board(board), goal)

@@ -1,0 +1,258 @@
+"""scoreboard.c built as a shared library at first use, and hooked into Unicorn without Python in between."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+import weakref
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import unicorn
+from unicorn import arm_const
+
+from mcugen.errors import McugenError
+from mcugen.profile.decode import Decoder
+from mcugen.profile.instruction import Instruction
+from mcugen.profile.model import MAX_REGIONS, Call, CoreRules, Counts, MemoryRules
+from mcugen.profile.scoreboard import MAX_CALLS, PythonScoreboard, Scoreboard, lost_calls, refuse_undecoded
+
+HERE = Path(__file__).parent
+_MAX_OPERANDS = 40
+_FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden")
+_DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+
+
+def _bytes(*names: str) -> list[tuple[str, Any]]:
+    return [(name, ctypes.c_uint8) for name in names]
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = [
+        *_bytes("size", "units", "first_slot", "alone", "cycles", "loads", "stores", "branch"),
+        *_bytes("n_sources", "n_results"),
+        ("source", ctypes.c_uint8 * _MAX_OPERANDS),
+        ("need", ctypes.c_int8 * _MAX_OPERANDS),
+        ("result", ctypes.c_uint8 * _MAX_OPERANDS),
+        ("latency", ctypes.c_uint8 * _MAX_OPERANDS),
+    ]
+
+
+class _Region(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("start", "end", "fill_cycles")]
+
+
+_CORE = ("max_loads", "mispredict_cycles", "indirect_cycles", "taken_cycles", "load_extra_cycles")
+_MEMORY = ("line_bytes", "icache_sets", "icache_ways", "dcache_sets", "dcache_ways", "write_miss_stalls")
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in (*_CORE, *_MEMORY, "n_regions")),
+        ("regions", _Region * MAX_REGIONS),
+    ]
+
+
+_COUNTS = ("instructions", "cycles", "memory_cycles", "mispredicts", "icache_misses", "dcache_misses")
+
+
+class _Counts(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in _COUNTS]
+
+    def frozen(self) -> Counts:
+        return Counts(*(int(getattr(self, name)) for name in _COUNTS))
+
+
+class _Record(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in ("watch", "depth", "done", "return_address")),
+        ("begin", _Counts),
+        ("end", _Counts),
+    ]
+
+
+def open_scoreboard(uc: Any, core: CoreRules, memory: MemoryRules, native: bool | None = None) -> Scoreboard:
+    """Hooks a scoreboard into a Unicorn engine (Cortex-M7, Thumb).
+
+    Args:
+        native: True insists on the compiled one, False on the one in Python; None takes what there is.
+    """
+    if native is not False:
+        library = load_library()
+        if library is not None:
+            return NativeScoreboard(library, uc, core, memory)
+        if native:
+            raise McugenError("profile", "no C compiler built the cycle model", "install gcc, clang or ziglang")
+        warnings.warn("no C compiler found: the cycle model runs in Python, a hundred times slower", stacklevel=2)
+    return PythonScoreboard(uc, core, memory)
+
+
+class _BlockDecoder:
+    """Serves the library's calls for instructions not seen before; must not keep the engine alive."""
+
+    def __init__(self, library: ctypes.CDLL, uc: Any) -> None:
+        self.library, self.uc, self.decoder = library, weakref.proxy(uc), Decoder()
+        self.scoreboard = ctypes.c_void_p()
+        self.kinds: dict[Instruction, int] = {}
+        self.callback = _DECODE(self._decode)
+
+    def _decode(self, address: int, size: int) -> None:
+        code = bytes(self.uc.mem_read(address, size))
+        for at, instruction in self.decoder.block(code, address):
+            kind = self.kinds.get(instruction)
+            if kind is None:
+                kind = self.kinds[instruction] = len(self.kinds) + 1
+                self.library.scoreboard_define(self.scoreboard, kind, ctypes.byref(_flat(instruction)))
+            self.library.scoreboard_place(self.scoreboard, at, kind)
+
+
+class NativeScoreboard:
+    """scoreboard.c behind native hooks (see `Scoreboard` for the methods)."""
+
+    def __init__(self, library: ctypes.CDLL, uc: Any, core: CoreRules, memory: MemoryRules) -> None:
+        self._library, self._uc = library, uc
+        decoder = _BlockDecoder(library, uc)
+        read_register = ctypes.cast(_unicorn_library().uc_reg_read, ctypes.c_void_p)
+        settings = ctypes.byref(_settings(core, memory))
+        link = arm_const.UC_ARM_REG_LR
+        self._self = ctypes.c_void_p(
+            library.scoreboard_new(settings, decoder.callback, read_register, link, MAX_CALLS)
+        )
+        decoder.scoreboard = self._self
+        # Hooks may outlive this object, but not the engine.
+        weakref.finalize(uc, _release, library, self._self, decoder).atexit = False
+        self._hooks: list[ctypes.c_size_t] = []
+        self._hook(unicorn.UC_HOOK_BLOCK, library.on_block, 1, 0)
+        for region in memory.regions:
+            kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
+            self._hook(kinds, library.on_access, region.start, region.end - 1)
+
+    def watch(self, address: int, watch: int) -> None:
+        """See `Scoreboard.watch`."""
+        self._library.scoreboard_watch(self._self, address & ~1, watch)
+
+    def counts(self) -> Counts:
+        """See `Scoreboard.counts`."""
+        refuse_undecoded(int(self._library.scoreboard_undecoded(self._self)))
+        counts = _Counts()
+        self._library.scoreboard_counts(self._self, ctypes.byref(counts))
+        return counts.frozen()
+
+    def calls(self) -> list[Call]:
+        """See `Scoreboard.calls`."""
+        records = (_Record * MAX_CALLS)()
+        number = int(self._library.scoreboard_records(self._self, records, MAX_CALLS))
+        if number > MAX_CALLS:
+            raise lost_calls()
+        return [Call(r.watch, r.depth, r.begin.frozen(), r.end.frozen()) for r in records[:number] if r.done]
+
+    def detach(self) -> None:
+        """See `Scoreboard.detach`."""
+        for hook in self._hooks:
+            _unicorn_library().uc_hook_del(self._uc._uch, hook)
+        self._hooks = []
+
+    def _hook(self, kind: int, function: Any, begin: int, end: int) -> None:
+        handle = ctypes.c_size_t()
+        pointer = ctypes.cast(function, ctypes.c_void_p)
+        status = _unicorn_library().uc_hook_add(
+            self._uc._uch,
+            ctypes.byref(handle),
+            kind,
+            pointer,
+            self._self,
+            ctypes.c_uint64(begin),
+            ctypes.c_uint64(end),
+        )
+        if status:
+            raise unicorn.UcError(status)
+        self._hooks.append(handle)
+
+
+def _release(library: ctypes.CDLL, scoreboard: ctypes.c_void_p, _kept_alive: _BlockDecoder) -> None:
+    library.scoreboard_free(scoreboard)
+
+
+def _flat(i: Instruction) -> _Instruction:
+    """The C form of an instruction."""
+    scalars = (i.size, i.units, i.first_slot, i.alone, i.cycles, i.loads, i.stores, i.branch)
+    flat = _Instruction(*map(int, scalars), len(i.sources), len(i.results))
+    for k, (register, need) in enumerate(i.sources):
+        flat.source[k], flat.need[k] = register, need
+    for k, (register, latency) in enumerate(i.results):
+        flat.result[k], flat.latency[k] = register, latency
+    return flat
+
+
+def _settings(core: CoreRules, memory: MemoryRules) -> _Settings:
+    settings = _Settings(*(getattr(core, name) for name in _CORE))
+    settings.line_bytes = memory.line_bytes
+    settings.icache_sets, settings.icache_ways = memory.sets("icache"), memory.icache_ways
+    settings.dcache_sets, settings.dcache_ways = memory.sets("dcache"), memory.dcache_ways
+    settings.write_miss_stalls, settings.n_regions = memory.write_miss_stalls, len(memory.regions)
+    for k, region in enumerate(memory.regions):
+        settings.regions[k] = _Region(region.start, region.end, region.fill_cycles)
+    return settings
+
+
+def _unicorn_library() -> Any:
+    """The library behind the Python binding, whose functions take native callbacks."""
+    from unicorn.unicorn_py3 import unicorn as binding
+
+    return binding.uclib
+
+
+@cache
+def load_library() -> ctypes.CDLL | None:
+    """The compiled scoreboard, from the cache directory or built into it; None where no compiler works."""
+    sources = [HERE / "scoreboard.c", HERE / "scoreboard.h"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
+    name = f"scoreboard-{digest.hexdigest()[:16]}-{sys.platform}-{platform.machine()}.so"
+    folder = _cache_folder()
+    if not (folder / name).exists() and not _compile(sources[0], folder / name):
+        return None
+    library = ctypes.CDLL(str(folder / name))
+    sizes = (ctypes.c_uint32 * 4)()
+    library.scoreboard_sizes(sizes)
+    expected = [ctypes.sizeof(kind) for kind in (_Instruction, _Settings, _Counts, _Record)]
+    if list(sizes) != expected:
+        raise AssertionError(f"scoreboard.h and native.py disagree: {list(sizes)} != {expected}")
+    library.scoreboard_new.restype = ctypes.c_void_p
+    library.scoreboard_new.argtypes = [ctypes.c_void_p, _DECODE, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
+    return library
+
+
+def _cache_folder() -> Path:
+    """Where built libraries stay: $XDG_CACHE_HOME/mcugen or ~/.cache/mcugen, else a private temporary folder."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcugen"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="mcugen-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="mcugen-"))
+
+
+def _compile(source: Path, target: Path) -> bool:
+    """Tries gcc, clang and ziglang in turn; the finished library appears at once or not at all."""
+    compilers = [[path] for path in (shutil.which("gcc"), shutil.which("clang")) if path]
+    compilers.append([sys.executable, "-m", "ziglang", "cc"])
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        part = Path(folder) / target.name
+        for compiler in compilers:
+            command = [*compiler, *_FLAGS, str(source), "-o", str(part)]
+            try:
+                done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+            if done.returncode == 0:
+                os.replace(part, target)
+                return True
+    return False

@@ -1,0 +1,234 @@
+"""Finds integer forms of epilogues and proves each channel equal to the float32 steps over all reachable sums.
+
+First the thresholds: code(acc) is monotone in acc, because every float32 step is, so bisection on the steps themselves
+finds for each level the first sum that reaches it. Then a multiplier and an offset that put every threshold on the right
+side; such a pair is the proof. Channels without one keep the float32 steps, which are exact by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold, evaluate
+from mcugen.ir import Array, Float, Graph, Int, Node
+
+_SUMMING = ("conv2d", "depthwise", "avgpool", "map")
+_MAX_LEVELS = 1 << 9
+_FAR = np.int64(1) << 40
+
+
+def requantize(graph: Graph) -> Graph:
+    """Attaches a form to every epilogue that has one."""
+    by_name = graph.by_name
+    nodes = tuple(_requantize_node(node, by_name) if node.op in _SUMMING else node for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
+    source = by_name[node.inputs[0]].type
+    if source.kind == "float":
+        return node
+    channels = node.type.channels
+    lo = node.attrs.get("acc_lo", np.full(channels, source.lo, np.int64))
+    hi = node.attrs.get("acc_hi", np.full(channels, source.hi, np.int64))
+    epilogue: Epilogue = node.attrs["epilogue"]
+    if epilogue.quantizer is None:
+        return _raw(node, epilogue, lo, hi)
+    residual = epilogue.residual
+    operands = [step for step in epilogue.steps if step.kind.endswith("_tensor")]
+    if operands and residual is None:
+        return node
+    other = by_name[node.inputs[residual.operand]].type if residual is not None else None
+    if other is not None and (other.kind != "int" or other.scale != node.type.scale or node.type.bipolar):
+        return node
+    if not _monotone(epilogue.steps) or node.type.hi - node.type.lo >= _MAX_LEVELS:
+        return node
+    chain = _Chain(epilogue.steps, lo, hi)
+    if node.type.bipolar:
+        return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=chain.bits())})
+    spread = (other.lo, other.hi) if other is not None else (0, 0)
+    form = chain.fixed(node.type.lo, node.type.hi, spread, node.type.scale)
+    return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=form)})
+
+
+def _monotone(steps: tuple[Step, ...]) -> bool:
+    """Whether code(acc) is monotone for a fixed residual: slopes below zero and wavy quantizers are not."""
+    slopes = all(step.kind != "slope" or bool(np.all(step.constant >= 0)) for step in steps)
+    quantizer = steps[-1].quantizer
+    return slopes and quantizer is not None and quantizer.monotone
+
+
+def _raw(node: Node, epilogue: Epilogue, lo: Int, hi: Int) -> Node:
+    """A sum that leaves unquantized: int32 codes where scale and bias share a power-of-two grid, else float32."""
+    kinds = [step.kind for step in epilogue.steps]
+    if kinds not in (["mul"], ["mul", "add"]) or epilogue.steps[0].constant.ndim or node.op == "map":
+        return node
+    scale = float(epilogue.steps[0].constant)
+    bias = epilogue.steps[1].constant.astype(np.float64) if len(kinds) == 2 else np.zeros(1)
+    for shift in range(9):
+        grid = scale / 2**shift
+        codes = bias / grid
+        top = max(float(-(lo.min() << shift)), float(hi.max() << shift)) + float(np.abs(codes).max())
+        if np.log2(scale) % 1 == 0 and (codes == np.rint(codes)).all() and top < 1 << 24:
+            form = Raw(shift, np.broadcast_to(codes.astype(np.int64), lo.shape).copy())
+            bound = int(top)
+            kind = replace(node.type, kind="int", lo=-bound - 1, hi=bound, scale=grid)
+            kind = replace(kind, lo=min(kind.lo, -(1 << 15) - 1))
+            return node.but(type=kind, attrs={**node.attrs, "epilogue": replace(epilogue, form=form)})
+    return node
+
+
+class _Chain:
+    """The steps seen as a function of (channel, acc), with a residual's value held fixed.
+
+    Arrays are (levels, channels); acc runs in the direction in which codes rise.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], lo: Int, hi: Int) -> None:
+        self.steps, self.lo, self.hi = steps, lo, hi
+        first, last = (self.codes(acc, 0.0) for acc in (lo, hi))
+        self.rising = np.where(last >= first, 1, -1).astype(np.int64)
+        self.start = np.where(self.rising > 0, lo, -hi)
+        self.stop = np.where(self.rising > 0, hi, -lo)
+
+    def codes(self, acc: Int, residual: float | Float) -> Array:
+        operand = np.asarray(residual, np.float32)
+        return evaluate(self.steps, acc.astype(np.float32), [operand] * 8)
+
+    def reaches(self, along: Int, levels: Array, residual: float | Float = 0.0) -> Array:
+        return self.codes(along * self.rising, residual) >= levels
+
+    def thresholds(self, levels: Int, residual: Float | float = 0.0) -> Int:
+        """(levels, channels): the first `along` whose code reaches the level, stop + 1 where none does."""
+        low = np.broadcast_to(self.start - 1, (levels.size, self.start.size)).copy()
+        high = np.broadcast_to(self.stop + 1, low.shape).copy()
+        column = levels[:, None]
+        while (high - low > 1).any():
+            middle = (low + high) >> 1
+            inside = (middle >= self.start) & (middle <= self.stop)
+            reached = self.reaches(np.clip(middle, self.start, self.stop), column, residual) & inside
+            reached |= middle > self.stop
+            high, low = np.where(reached, middle, high), np.where(reached, low, middle)
+        return high
+
+    def bits(self) -> Threshold:
+        along = self.thresholds(np.array([1]))[0]
+        flip = self.rising < 0
+        # falling: +1 where -acc >= along, that is not acc >= 1 - along
+        return Threshold(np.where(flip, 1 - along, along), flip)
+
+    def fixed(self, lo: int, hi: int, spread: tuple[int, int], step: float) -> Fixed | None:
+        """Searches mult and offset; `spread` is the residual's range of codes (on the output's own grid)."""
+        lo, hi = self._saturation(lo, hi)
+        levels, marks, proved = self._levels(lo, hi, spread, step)
+        slope = self._slope(step)
+        steepest, reach = float(np.max(np.abs(slope))), int(np.maximum(np.abs(self.lo), np.abs(self.hi)).max())
+        top = steepest * reach + float(np.abs(levels).max(initial=0)) + max(abs(s) for s in spread)
+        pre = max(0, 30 - reach.bit_length())
+        post = min(24, 29 - int(np.ceil(np.log2(max(top, 1.0) + 1))))
+        if steepest > 0:
+            post = min(post, int(np.floor(pre - 2 - np.log2(steepest))))
+        if post < 1 or lo >= hi:
+            return None
+        mult, offset, found = _Search(self, levels, marks, pre, post).run(slope * 2.0 ** (post + 32 - pre))
+        return Fixed(pre, post, post if spread != (0, 0) else None, lo, hi, mult, offset, found & proved)
+
+    def _saturation(self, lo: int, hi: int) -> tuple[int, int]:
+        """The codes at which the last steps saturate: a ReLU before a signed quantizer raises `lo` to 0."""
+        last = [i for i, step in enumerate(self.steps) if step.kind not in ("clip", "quantize")]
+        tail = self.steps[last[-1] + 1 if last else 0 :]
+        ends = evaluate(tail, np.array([-1e30, 1e30], np.float32))
+        return max(lo, int(ends[0])), min(hi, int(ends[1]))
+
+    def _slope(self, step: float) -> Array:
+        """Levels per unit of acc, float64 per channel: the product of the multipliers."""
+        slope = np.full(self.lo.shape, 1.0 / step)
+        for each in self.steps:
+            if each.kind in ("mul", "div"):
+                value = each.constant.astype(np.float64)
+                slope = slope * value if each.kind == "mul" else slope / value
+        return slope
+
+    def _levels(self, lo: int, hi: int, spread: tuple[int, int], step: float) -> tuple[Int, Int, Array]:
+        """Positions that acc alone must reach, their thresholds, and the channels where these hold for every residual.
+
+        Adding a residual code r shifts levels by r exactly, except where float32 rounding or a tie intervenes; those
+        few (level, channel) pairs are checked at both sides of the threshold for every r.
+        """
+        if spread == (0, 0):
+            levels = np.arange(lo + 1, hi + 1, dtype=np.int64)
+            return levels, self.thresholds(levels), np.ones(self.lo.shape, bool)
+        levels = np.arange(lo + 1 - spread[1], hi + 1 - spread[0], dtype=np.int64)
+        wide = _Chain(self._unclipped(step), self.lo, self.hi)
+        wide.rising, wide.start, wide.stop = self.rising, self.start, self.stop
+        marks = wide.thresholds(levels)
+        proved = np.ones(self.lo.shape, bool)
+        for r in range(spread[0], spread[1] + 1):
+            value = np.float32(r * step)
+            seen = (levels + r > lo) & (levels + r <= hi)
+            column, near = (levels + r)[seen][:, None], marks[seen]
+            above = ~self.reaches(np.minimum(near, self.stop), column, value) & (near <= self.stop)
+            below = self.reaches(np.maximum(near - 1, self.start), column, value) & (near > self.start)
+            proved &= ~(above | below).any(axis=0)
+        return levels, marks, proved
+
+    def _unclipped(self, step: float) -> tuple[Step, ...]:
+        return (*self.steps[:-1], Step("quantize", quantizer=_Wide(step)))  # type: ignore[arg-type]
+
+
+class _Wide:
+    """Rounding without clipping: the level that a sum reaches on its own."""
+
+    def __init__(self, step: float) -> None:
+        self.step = np.float32(step)
+
+    def codes(self, x: Float) -> Int:
+        return np.rint(np.clip(x / self.step, -1e9, 1e9)).astype(np.int64)
+
+
+class _Search:
+    """For every channel an integer line that passes above each threshold and below the sum before it.
+
+    With F(a) = (a << pre) * mult >> 32, level k at threshold t demands F(t) + offset >= k << post > F(t - 1) + offset.
+    The room for the offset is concave in mult, so a ternary search finds the widest.
+    """
+
+    def __init__(self, chain: _Chain, levels: Int, marks: Int, pre: int, post: int) -> None:
+        self.goal = (levels << post)[:, None]
+        self.reached, self.missed = (marks * chain.rising) << pre, ((marks - 1) * chain.rising) << pre
+        self.has_reached, self.has_missed = marks <= chain.stop, marks > chain.start
+
+    def room(self, mult: Int, use: Array) -> tuple[Int, Int]:
+        """Smallest and largest offset that satisfy all levels of the channels in `use`."""
+        low = self.goal - (self.reached[:, use] * mult >> 32)
+        high = self.goal - 1 - (self.missed[:, use] * mult >> 32)
+        low = np.where(self.has_reached[:, use], low, -_FAR).max(axis=0)
+        return low, np.where(self.has_missed[:, use], high, _FAR).min(axis=0)
+
+    def run(self, centre: Array) -> tuple[Int, Int, Array]:
+        """mult, offset and whether the pair is a proof, each (channels,); `centre` is the ideal multiplier."""
+        mult = np.rint(centre).astype(np.int64)
+        low, high = self.room(mult, np.arange(mult.size))
+        hard = np.flatnonzero(low > high)
+        if hard.size:
+            mult[hard] = self._widest(mult[hard], hard)
+            low[hard], high[hard] = self.room(mult[hard], hard)
+        offset = np.clip((low + high) >> 1, -(1 << 31), (1 << 31) - 1)
+        return mult, offset, (low <= offset) & (offset <= high) & (np.abs(mult) < 1 << 31)
+
+    def _widest(self, mult: Int, use: Array) -> Int:
+        def gap(candidate: Int) -> Int:
+            low, high = self.room(candidate, use)
+            return high - low
+
+        span = np.maximum(np.abs(mult) >> 6, 64)
+        left, right = mult - span, mult + span
+        for _ in range(44):
+            third = (right - left) // 3
+            better_right = gap(left + third) < gap(right - third)
+            left, right = np.where(better_right, left + third, left), np.where(better_right, right, right - third)
+        candidates = [(left + right) >> 1, left, right]
+        gaps = np.stack([gap(candidate) for candidate in candidates])
+        return np.take_along_axis(np.stack(candidates), gaps.argmax(axis=0)[None], axis=0)[0]

@@ -1,0 +1,190 @@
+"""Output stages as C: the finished tables and statements that templates/output.c.j2 prints. Twin of epilogue.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
+from mcugen.ir import Array, Node, TensorType
+
+
+@dataclass(frozen=True)
+class Table:
+    """A constant array in C, its text already formatted."""
+
+    name: str
+    c_type: str
+    values: Array
+
+    @property
+    def size(self) -> int:
+        return int(self.values.size)
+
+    @property
+    def text(self) -> str:
+        return c_values(self.values)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What output.c.j2 needs: `steps` computes in float32, `body` in integers where that is proved equal.
+
+    form: "fixed", "threshold", "raw" or "float"; all_fixed: no channel needs the float steps.
+    """
+
+    name: str
+    form: str
+    all_fixed: bool
+    acc_type: str
+    value_type: str
+    parameters: str
+    tables: tuple[Table, ...]
+    steps: tuple[str, ...]
+    body: tuple[str, ...]
+
+
+def make_stage(node: Node, sources: Sequence[TensorType], name: str) -> Stage:
+    """The stage of one node; `name` prefixes its C identifiers."""
+    epilogue: Epilogue = node.attrs["epilogue"]
+    form = epilogue.form
+    operands = sources[1:]
+    parameters = "".join(f", {operand_type(kind)} r{k}" for k, kind in enumerate(operands, 1))
+    acc_type = "float" if sources[0].kind == "float" else "int32_t"
+    value_type = "float" if node.type.kind == "float" else "int32_t"
+    tables: list[Table] = []
+    steps: tuple[str, ...] = ()
+    needs_float = form is None or (isinstance(form, Fixed) and not form.proved.all())
+    if needs_float:
+        chosen = np.flatnonzero(~form.proved) if isinstance(form, Fixed) else None
+        steps = _float_steps(epilogue, node.type, operands, name, chosen, tables)
+    arguments = "".join(f", r{k}" for k in range(1, len(operands) + 1))
+    call = f"{name}_steps(acc, c{arguments})"
+    body = _body(form, name, epilogue, call, tables)
+    kind = {Fixed: "fixed", Threshold: "threshold", Raw: "raw"}.get(type(form), "float")
+    fixed = kind == "fixed" and not needs_float
+    unused = tuple(f"(void)r{k};" for k in range(1, len(operands) + 1))
+    return Stage(name, kind, fixed, acc_type, value_type, parameters, tuple(tables), steps, unused + body)
+
+
+def operand_type(kind: TensorType) -> str:
+    """C type by which an operand's element reaches the stage: its code, or its float value."""
+    return "float" if kind.kind == "float" else "int32_t"
+
+
+def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[Table]) -> tuple[str, ...]:
+    if isinstance(form, Raw):
+        bias = _entry(tables, f"{name}_bias", "int32_t", form.bias)
+        return (f"return acc * {1 << form.shift} + {bias};",)
+    if isinstance(form, Threshold):
+        threshold = _entry(tables, f"{name}_threshold", "int32_t", form.threshold)
+        if not form.flip.any():
+            return (f"return acc >= {threshold};",)
+        flip = _entry(tables, f"{name}_flip", "uint8_t", form.flip.astype(np.uint8))
+        return (f"return (acc >= {threshold}) ^ {flip};",)
+    if not isinstance(form, Fixed):
+        return (f"return {call};",)
+    lines = []
+    if not form.proved.all():
+        lines.append(f"if ({name}_slot[c] != {_NONE}) return {call};")
+    mult, offset = _pair(tables, f"{name}_mb", form)
+    total = f"{offset} + mcu_scale(acc, {1 << form.pre}, {mult})"
+    if form.residual_shift is not None and epilogue.residual is not None:
+        total += f" + r{epilogue.residual.operand} * {1 << form.residual_shift}"
+    return (*lines, f"return mcu_clip(({total}) >> {form.post}, {form.lo}, {form.hi});")
+
+
+_NONE = 65535
+
+
+def _pair(tables: list[Table], name: str, form: Fixed) -> tuple[str, str]:
+    """mult and offset of channel c, interleaved in one table; literals where all channels agree."""
+    if (form.mult == form.mult[0]).all() and (form.offset == form.offset[0]).all():
+        return c_int(int(form.mult[0])), c_int(int(form.offset[0]))
+    tables.append(Table(name, "int32_t", np.stack([form.mult, form.offset], axis=-1)))
+    return f"{name}[2 * c]", f"{name}[2 * c + 1]"
+
+
+def _entry(tables: list[Table], name: str, c_type: str, values: Array, index: str = "c") -> str:
+    """An expression for a channel's constant; a literal where all channels agree."""
+    flat = np.asarray(values).reshape(-1)
+    if (flat == flat[0]).all():
+        return c_float(float(flat[0])) if c_type == "float" else c_int(int(flat[0]))
+    tables.append(Table(name, c_type, flat))
+    return f"{name}[{index}]"
+
+
+def _float_steps(
+    epilogue: Epilogue, kind: TensorType, operands: Sequence[TensorType], name: str, chosen: Array | None, tables: list[Table]
+) -> tuple[str, ...]:
+    """C statements on `v`, one rounding each; constants only of the `chosen` channels (all if None)."""
+    index = "c"
+    lines: list[str] = []
+    if chosen is not None:
+        slots = np.full(kind.channels, _NONE, np.int64)
+        slots[chosen] = np.arange(chosen.size)
+        tables.append(Table(f"{name}_slot", "uint16_t", slots))
+        index = f"{name}_slot[c]"
+    for number, step in enumerate(epilogue.steps):
+        if step.kind == "quantize":
+            return (*lines, *_quantize(step, kind, f"{name}_k{number}", tables))
+        lines.append(_statement(step, operands, f"{name}_k{number}", index, chosen, tables))
+    return (*lines, "return v;")
+
+
+def _statement(
+    step: Step, operands: Sequence[TensorType], name: str, index: str, chosen: Array | None, tables: list[Table]
+) -> str:
+    sign = {"mul": "*", "div": "/", "add": "+", "sub": "-"}[step.kind.removesuffix("_tensor")] if step.kind not in (
+        "slope", "clip") else ""  # fmt: skip
+    if step.kind.endswith("_tensor"):
+        kind, value = operands[step.operand - 1], f"r{step.operand}"
+        if kind.kind == "int":
+            value = f"((float){value} * {c_float(kind.scale)})"
+        return f"v = v {sign} {value};"
+    if step.kind == "clip":
+        lo, hi = (float(x) for x in step.constant)
+        low = f"v = v < {c_float(lo)} ? {c_float(lo)} : v;" if np.isfinite(lo) else ""
+        return low + (f" v = v > {c_float(hi)} ? {c_float(hi)} : v;" if np.isfinite(hi) else "")
+    value = step.constant
+    if chosen is not None and value.ndim:
+        value = value[chosen]
+    text = _entry(tables, name, "float", value, index)
+    return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
+
+
+def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table]) -> tuple[str, ...]:
+    assert step.quantizer is not None
+    bit = " > 0" if kind.bipolar else ""
+    table = step.table
+    if table is None:
+        scale = c_float(1.0 / step.quantizer.step)
+        return (f"return mcu_round_clip(v * {scale}, {c_float(kind.lo)}, {c_float(kind.hi)});",)
+    if not table.breakpoints.size:
+        return (f"return {int(table.codes[0])}{bit};",)
+    tables.append(Table(f"{name}_breaks", "float", table.breakpoints))
+    count = f"mcu_count_below(v, {name}_breaks, {table.breakpoints.size})"
+    if (np.diff(table.codes) == 1).all():
+        return (f"return {int(table.codes[0])} + {count};",)
+    tables.append(Table(f"{name}_codes", "int32_t", table.codes))
+    return (f"return {name}_codes[{count}]{bit};",)
+
+
+def c_int(value: int) -> str:
+    return "INT32_MIN" if value == -(1 << 31) else f"({value})" if value < 0 else str(value)
+
+
+def c_float(value: float) -> str:
+    """Exact C99 literal of a float32."""
+    text = float(np.float32(value)).hex() + "f"
+    return f"({text})" if value < 0 else text
+
+
+def c_values(values: Array, per_line: int = 12) -> str:
+    """Array elements as C initialisers, several a line."""
+    flat = values.reshape(-1)
+    texts = [c_float(float(v)) if flat.dtype.kind == "f" else c_int(int(v)) for v in flat]
+    rows = (", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line))
+    return ",\n".join(f"    {row}" for row in rows)
