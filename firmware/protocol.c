@@ -69,6 +69,7 @@ static bool is_repeated(const mcu_protocol *p) {
 static void wait_stopped(mcu_protocol *p, uint32_t step) {
     mcu_link *link = &p->link;
     p->stopped = step;
+    p->port->measure(false);
     finish_result(p, &p->model->steps[step], 1);
     while (!p->pending) {
         if (!link_receive(link)) {
@@ -83,6 +84,7 @@ static void wait_stopped(mcu_protocol *p, uint32_t step) {
             mcu_protocol_query(p);
         }
     }
+    p->port->measure(true);
     p->stopped = MCU_NO_STEP;
     p->repeatable = false;
 }

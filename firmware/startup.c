@@ -34,9 +34,11 @@ __attribute__((section(".vectors"), used)) static const mcu_vector vectors[VECTO
     [1] = {.handler = mcu_reset},
     [2 ... 14] = {.handler = mcu_fault_handler},
     [15] = {.handler = mcu_tick_handler},
+#if MCU_UART_IRQ > 0
     [16 ... 15 + MCU_UART_IRQ] = {.handler = mcu_fault_handler},
+#endif
     [16 + MCU_UART_IRQ] = {.handler = mcu_uart_handler},
-    [17 + MCU_UART_IRQ... VECTORS - 1] = {.handler = mcu_fault_handler},
+    [17 + MCU_UART_IRQ ... VECTORS - 1] = {.handler = mcu_fault_handler},
 };
 
 /* RAM must not be written before board_power; so no compiled prologue. */

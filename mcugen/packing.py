@@ -23,7 +23,7 @@ def pack_rows(rows: Int, bits: int, whole: bool = False) -> Array:
     Bit codes are -1 and +1, stored as 0 and 1; wider codes are two's complement. 1, 2, 4, 8, 16, 32 bits.
     """
     if bits >= 8:
-        return rows.astype(f"<i{bits // 8}").reshape(rows.shape[0], -1).view(np.uint8)
+        return np.ascontiguousarray(rows, f"<i{bits // 8}").reshape(rows.shape[0], -1).view(np.uint8)
     fields = ((rows + 1) >> 1 if bits == 1 else rows & ((1 << bits) - 1)).astype(np.uint8)
     if whole:
         fields = fields.reshape(1, -1)
@@ -46,7 +46,7 @@ def pack_words(codes: Int) -> Array:
     """Codes -1/+1 (..., channels) to uint32 (..., words): bit c % 32 of word c // 32, unused bits 0."""
     bits = codes > 0
     bits = np.pad(bits, [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % 32)])
-    return np.packbits(bits, axis=-1, bitorder="little").view("<u4")
+    return np.ascontiguousarray(np.packbits(bits, axis=-1, bitorder="little")).view("<u4")
 
 
 def unpack_words(words: Array, channels: int) -> Int:

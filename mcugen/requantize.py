@@ -88,8 +88,8 @@ class _Chain:
 
     def __init__(self, steps: tuple[Step, ...], lo: Int, hi: Int) -> None:
         self.steps, self.lo, self.hi = steps, lo, hi
-        first, last = (self.codes(acc, 0.0) for acc in (lo, hi))
-        self.rising = np.where(last >= first, 1, -1).astype(np.int64)
+        signs = np.prod([np.sign(np.broadcast_to(s.constant, lo.shape)) for s in steps if s.kind == "mul"], axis=0)
+        self.rising = np.where(signs < 0, -1, 1).astype(np.int64)
         self.start = np.where(self.rising > 0, lo, -hi)
         self.stop = np.where(self.rising > 0, hi, -lo)
 
@@ -215,17 +215,19 @@ class _Search:
         if hard.size:
             mult[hard] = self._widest(mult[hard], hard)
             low[hard], high[hard] = self.room(mult[hard], hard)
-        offset = np.clip((low + high) >> 1, -(1 << 31), (1 << 31) - 1)
-        return mult, offset, (low <= offset) & (offset <= high) & (np.abs(mult) < 1 << 31)
+        offset = np.where(low == -_FAR, high, np.where(high == _FAR, low, (low + high) >> 1))
+        found = (low <= high) & (np.abs(offset) <= 1 << 30) & (np.abs(mult) < 1 << 31)
+        return np.where(found, mult, 0), np.where(found, offset, 0), found
 
     def _widest(self, mult: Int, use: Array) -> Int:
         def gap(candidate: Int) -> Int:
             low, high = self.room(candidate, use)
             return high - low
 
-        span = np.maximum(np.abs(mult) >> 6, 64)
-        left, right = mult - span, mult + span
-        for _ in range(44):
+        most = (1 << 31) - 1
+        ends = np.clip(np.stack([mult // 8, mult * 4]), -most, most)
+        left, right = ends.min(axis=0), ends.max(axis=0)
+        for _ in range(60):
             third = (right - left) // 3
             better_right = gap(left + third) < gap(right - third)
             left, right = np.where(better_right, left + third, left), np.where(better_right, right, right - third)

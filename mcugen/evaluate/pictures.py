@@ -59,11 +59,8 @@ def roc_plot(measured: Sequence[Measured], every: bool) -> tuple[bytes, bytes]:
         for index, each in enumerate(measured):
             curve = each.every if every else each.curve
             colour, far, tar = COLOURS[index % len(COLOURS)], *thinned(curve)
-            # straight: the polyline that AUC and EER belong to; logarithmic: only rates that were reached
-            axes.plot(
-                far, tar, color=colour, linestyle=DASHES[index % len(DASHES)], label=_label(each.model.name, curve),
-                drawstyle="steps-post" if every else "default",
-            )  # fmt: skip
+            label = _label(each.model.name, curve)
+            axes.plot(far, tar, color=colour, linestyle=DASHES[index % len(DASHES)], label=label)
             firm = curve.impostor[-1] >= least_impostors(_MARKED)
             axes.plot(_MARKED, _tar_at(curve), "o", color=colour, fillstyle="full" if firm else "none", markersize=7)
         axes.axvline(_MARKED, color="0.5", linewidth=0.8, linestyle=":")
@@ -99,8 +96,8 @@ def thinned(curve: Accepted) -> tuple[Scores, Scores]:
     """(far, tar) with the corners only, at most a few thousand, denser towards low FAR."""
     far, tar = curve.far, curve.tar
     corner = np.ones(far.size, bool)
-    corner[1:-1] = np.diff(curve.impostor[:-1]).astype(bool) != np.diff(curve.impostor[1:]).astype(bool)
-    corner[1:-1] |= np.diff(curve.genuine[:-1]).astype(bool) != np.diff(curve.genuine[1:]).astype(bool)
+    right, up = np.diff(curve.impostor), np.diff(curve.genuine)
+    corner[1:-1] = right[:-1] * up[1:] != right[1:] * up[:-1]  # the direction changes here
     rows = np.flatnonzero(corner)
     if rows.size > _POINTS:
         spread = np.unique(np.geomspace(1, rows.size, _POINTS).astype(int)) - 1

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +11,16 @@ from typing import Any
 import unicorn
 from unicorn import arm_const
 
+from mcugen.boards import load_board
+from mcugen.elf import load_segments, load_symbols
 from mcugen.errors import McugenError
-from mcugen.profile.elf import Image
 from mcugen.profile.model import CoreRules, Counts, MemoryRules
 from mcugen.profile.native import open_scoreboard
+from mcugen.profile.symbols import find_address, find_function
+from mcugen.toolchain import find_toolchain, run
 
-_GCC_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-d16", "-mfloat-abi=hard", "--specs=nosys.specs")
-_ZIG_FLAGS = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16")
+_BOARD = "nucleo-h743zi"
+_LINK_FLAGS = ("-nostartfiles", "-Wl,-e,0", "-Wl,--no-gc-sections")
 _LINK_SCRIPT = """\
 MEMORY
 {
@@ -30,7 +30,8 @@ MEMORY
 SECTIONS
 {
     .text : { *(.text*) *(.rodata*) . = ALIGN(8); } > FLASH
-    .ARM.exidx : { *(.ARM.exidx*) *(.ARM.extab*) } > FLASH
+    .ARM.extab : { *(.ARM.extab*) } > FLASH
+    .ARM.exidx : { *(.ARM.exidx*) } > FLASH
     .data : { *(.data*) . = ALIGN(8); } > RAM
     .bss : { *(.bss*) *(COMMON) . = ALIGN(8); end = .; } > RAM
 }
@@ -44,14 +45,14 @@ _RETURN = 0x100  # in ITCM: where the called function comes back to
 def build_bare(
     sources: Sequence[Path | str],
     out: Path | str,
-    toolchain: str = "gcc",
+    toolchain: str = "auto",
     flags: Sequence[str] = ("-O3",),
     include: Sequence[Path | str] = (),
 ) -> Path:
-    """Compiles and links sources into an ELF: code and constants in flash, data in AXI SRAM, nothing started.
+    """Compiles and links C or assembly: code and constants in flash, data in AXI SRAM, nothing started; returns `out`.
 
     Args:
-        toolchain: "gcc" (arm-none-eabi-gcc on the PATH) or "zig" (the ziglang package).
+        toolchain: "gcc", "zig" or "auto".
         flags: further compiler flags, the optimisation level among them.
 
     Raises:
@@ -60,22 +61,12 @@ def build_bare(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     script = out.with_suffix(".ld")
-    script.write_text(_LINK_SCRIPT)
-    tail = ["-T", str(script), "-nostartfiles", "-Wl,-e,0", *(f"-I{folder}" for folder in include), "-o", str(out)]
-    command = [*_compiler(toolchain), "-g", *flags, *map(str, sources), *tail]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise McugenError(toolchain, f"did not build {out.name}:\n{done.stderr[-3000:]}", "mend the source")
+    script.write_text(_LINK_SCRIPT, encoding="utf-8")
+    kind, command = find_toolchain(toolchain)
+    flags = [*load_board(_BOARD).cpu_flags[kind], *(("--specs=nosys.specs",) if kind == "gcc" else ()), "-g", *flags]
+    paths = [*(f"-I{folder}" for folder in include), *map(str, sources), "-o", str(out)]
+    run([*command, *flags, *paths, "-T", str(script), *_LINK_FLAGS], f"building {out.name}")
     return out
-
-
-def _compiler(toolchain: str) -> list[str]:
-    if toolchain == "zig":
-        return [sys.executable, "-m", "ziglang", "cc", *_ZIG_FLAGS]
-    compiler = shutil.which("arm-none-eabi-gcc") if toolchain == "gcc" else None
-    if compiler is None:
-        raise McugenError(toolchain, "is not there", "install arm-none-eabi-gcc, or choose the toolchain 'zig'")
-    return [compiler, *_GCC_FLAGS]
 
 
 @dataclass(frozen=True)
@@ -96,12 +87,12 @@ class BareMachine:
         memory: MemoryRules | None = None,
         native: bool | None = None,
     ) -> None:
-        self.image = Image(elf)
+        self.elf, self._symbols = Path(elf), load_symbols(Path(elf))
         self._core, self._memory, self._native = core or CoreRules(), memory or MemoryRules(), native
         self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB, unicorn.arm_const.UC_CPU_ARM_CORTEX_M7)
         for start, size in _MEMORY:
             self.uc.mem_map(start, size)
-        for address, data in self.image.segments:
+        for address, data in load_segments(self.elf):
             self.uc.mem_write(address, data)
         self.uc.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)
 
@@ -115,7 +106,7 @@ class BareMachine:
 
     def address(self, symbol: str) -> int:
         """Address of a symbol, to be handed in as an argument."""
-        return self.image.address(symbol)
+        return find_address(self._symbols, symbol, self.elf)
 
     def call(self, symbol: str, args: Sequence[int] = ()) -> FunctionCost:
         """Calls a function with 32-bit integer arguments, with cold caches and predictor.
@@ -123,7 +114,7 @@ class BareMachine:
         Raises:
             McugenError: no such function, or it ran into memory that is not there or an instruction that is none.
         """
-        entry = self.image.function(symbol)
+        entry = find_function(self._symbols, symbol, self.elf)
         stack = _STACK_TOP - (4 * max(0, len(args) - 4) + 7 & ~7)
         words = [value & 0xFFFFFFFF for value in args]
         for k, value in enumerate(words[:4]):

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mcugen.elf import load_symbols
 from mcugen.errors import McugenError
-from mcugen.profile.elf import Image
 from mcugen.profile.model import Call, CoreRules, Counts, MemoryRules
 from mcugen.profile.native import open_scoreboard
+from mcugen.profile.symbols import find_function
 
 _RUN = 1  # watch number of the run function; functions of steps follow
 
@@ -67,11 +68,11 @@ class Meter:
         memory: MemoryRules | None = None,
         native: bool | None = None,
     ) -> None:
-        image = Image(elf)
+        table = load_symbols(Path(elf))
         self._steps, self._run = tuple(steps), run
         symbols = [run, *dict.fromkeys(symbol for _, symbol in steps)]
         self._watches = {symbol: k for k, symbol in enumerate(symbols, _RUN)}
-        entries = {symbol: image.function(symbol) for symbol in symbols}
+        entries = {symbol: find_function(table, symbol, elf) for symbol in symbols}
         self._scoreboard = open_scoreboard(uc, core or CoreRules(), memory or MemoryRules(), native)
         for symbol, watch in self._watches.items():
             self._scoreboard.watch(entries[symbol], watch)

@@ -45,37 +45,61 @@ class CachedRegion:
 
 @dataclass(frozen=True)
 class Window:
-    """Part of the address map as the bus sees it: AXI clocks to wait for the first beat, beats to fill a line."""
+    """Part of the address map as a cache miss sees it.
 
-    name: str
+    Attributes:
+        wait_states: AXI clocks until the first beat beyond the latency of the bus; the flash has the board's.
+        bus_bytes: width of the narrowest bus on the way; 0 stands for the AXI bus.
+    """
+
     start: int
     end: int
-    wait_states: int
-    beats: int
+    wait_states: int = 0
+    bus_bytes: int = 0
 
 
-# Tightly coupled memories (0x00000000, 0x20000000) answer without waiting and are no part of this table. Read from ST's
-# manual: bus widths, flash wait states. Assumed: wait states of the bridges to the D2 and D3 domains.
-STM32H7_WINDOWS = (
-    Window("flash", 0x08000000, 0x10000000, 4, 4),
-    Window("axi_sram", 0x24000000, 0x30000000, 0, 4),
-    Window("d2_sram", 0x30000000, 0x38000000, 4, 8),
-    Window("d3_sram", 0x38000000, 0x40000000, 8, 8),
-)
-BUS_DIVIDER = 2  # CPU clocks in one AXI clock
-BUS_LATENCY = 5  # AXI clocks between a miss and the first beat of a memory without wait states; assumed
-_TIMING_KEYS = ("bus_divider", "bus_latency", "wait_states")
+# The STM32H7's memories behind the caches. Tightly coupled ones (0x00000000, 0x20000000) never wait and are not here.
+# Bus widths are ST's; the wait states of the bridges to domains D2 (SRAM1 to 3) and D3 (SRAM4) are assumed.
+FLASH = Window(0x08000000, 0x10000000)
+AXI_SRAM = Window(0x24000000, 0x30000000)
+D2_SRAM = Window(0x30000000, 0x38000000, wait_states=4, bus_bytes=4)
+D3_SRAM = Window(0x38000000, 0x40000000, wait_states=8, bus_bytes=4)
+BUS_LATENCY = 5  # AXI clocks from a miss to the first beat out of a memory without wait states; assumed
+
+# What a board file's [timing] may say, with the defaults; the other two keys are there for the reader.
+_TIMING = {
+    "core_hz": 400_000_000,
+    "axi_hz": 200_000_000,
+    "axi_bytes": 8,
+    "flash_wait_states": 2,
+    "cache_line_bytes": 32,
+    "icache_bytes": 16384,
+    "icache_ways": 2,
+    "dcache_bytes": 16384,
+    "dcache_ways": 4,
+    "flash_word_bytes": 32,
+    "itcm_wait_states": 0,
+    "dtcm_wait_states": 0,
+}
 
 
-def _default_regions() -> tuple[CachedRegion, ...]:
-    return regions_of({})
+def line_fill_cycles(window: Window, timing: Mapping[str, int]) -> int:
+    """CPU cycles to fetch one cache line: bus latency, wait states, and one AXI clock for every beat."""
+    waits = timing["flash_wait_states"] if window == FLASH else window.wait_states
+    beats = timing["cache_line_bytes"] // (window.bus_bytes or timing["axi_bytes"])
+    return (BUS_LATENCY + waits + beats) * timing["core_hz"] // timing["axi_hz"]
+
+
+def _regions(timing: Mapping[str, int]) -> tuple[CachedRegion, ...]:
+    windows = (FLASH, AXI_SRAM, D2_SRAM, D3_SRAM)
+    return tuple(CachedRegion(w.start, w.end, line_fill_cycles(w, timing)) for w in windows)
 
 
 @dataclass(frozen=True)
 class MemoryRules:
     """Caches, and what a miss costs; `write_miss_stalls` charges write misses too, as if no store buffer hid them."""
 
-    regions: tuple[CachedRegion, ...] = field(default_factory=_default_regions)
+    regions: tuple[CachedRegion, ...] = field(default_factory=lambda: _regions(_TIMING))
     line_bytes: int = 32
     icache_bytes: int = 16384
     icache_ways: int = 2
@@ -90,36 +114,32 @@ class MemoryRules:
 
     @classmethod
     def from_board(cls, board: Board) -> MemoryRules:
-        """Waiting times from the board file's table [timing]; what it leaves out has the defaults of this file.
+        """Clocks, flash wait states and caches from the board file's [timing]; what it leaves out is as on 400 MHz.
 
-        Keys: `bus_divider` (CPU clocks in one AXI clock), `bus_latency` (AXI clocks), and the table `wait_states` with
-        AXI clocks for any of flash, axi_sram, d2_sram, d3_sram.
+        Raises:
+            McugenError: an unknown key, a value that is no positive integer (wait states may be 0), or a cache whose
+                size is no power of two times its ways.
         """
-        return cls(regions=regions_of(board.options.get("timing", {}), f"board {board.name}"))
+        where = f"board {board.name}"
+        _check_timing(board.timing, where)
+        timing = {**_TIMING, **board.timing}
+        shape: dict[str, Any] = {key: timing[key] for key in timing if key.startswith(("icache_", "dcache_"))}
+        rules = cls(_regions(timing), timing["cache_line_bytes"], **shape)
+        for size in (rules.line_bytes, rules.sets("icache"), rules.sets("dcache")):
+            if size.bit_count() != 1:
+                raise McugenError(where, "[timing] describes a cache that no power of two divides", "correct its shape")
+        return rules
 
 
 ALL_HITS = MemoryRules(regions=())
 
 
-def regions_of(timing: Mapping[str, Any], where: str = "timing") -> tuple[CachedRegion, ...]:
-    """Cached regions of an STM32H7 from a [timing] table.
-
-    Raises:
-        McugenError: an unknown key, or a value that is no non-negative integer.
-    """
-    waits = timing.get("wait_states", {})
-    names = [window.name for window in STM32H7_WINDOWS]
-    for key in (*timing, *waits):
-        if key not in (*_TIMING_KEYS, *names):
-            raise McugenError(where, f"[timing] does not know '{key}'", f"use {', '.join((*_TIMING_KEYS, *names))}")
-    divider, latency = timing.get("bus_divider", BUS_DIVIDER), timing.get("bus_latency", BUS_LATENCY)
-    for value in (divider, latency, *waits.values()):
-        if not isinstance(value, int) or value < 0:
-            raise McugenError(where, f"[timing] holds {value!r}", "write non-negative integers, in clocks")
-    return tuple(
-        CachedRegion(w.start, w.end, divider * (latency + waits.get(w.name, w.wait_states) + w.beats))
-        for w in STM32H7_WINDOWS
-    )
+def _check_timing(timing: Mapping[str, Any], where: str) -> None:
+    for key, value in timing.items():
+        if key not in _TIMING:
+            raise McugenError(where, f"[timing] does not know '{key}'", f"use {', '.join(_TIMING)}")
+        if not isinstance(value, int) or value < (0 if key.endswith("wait_states") else 1):
+            raise McugenError(where, f"[timing] {key} is {value!r}", "write a positive integer")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ import ctypes
 import hashlib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -24,10 +22,10 @@ from mcugen.profile.decode import Decoder
 from mcugen.profile.instruction import Instruction
 from mcugen.profile.model import MAX_REGIONS, Call, CoreRules, Counts, MemoryRules
 from mcugen.profile.scoreboard import MAX_CALLS, PythonScoreboard, Scoreboard, lost_calls, refuse_undecoded
+from mcugen.toolchain import compile_native
 
 HERE = Path(__file__).parent
 _MAX_OPERANDS = 40
-_FLAGS = ("-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
 
 
@@ -217,9 +215,12 @@ def load_library() -> ctypes.CDLL | None:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
     name = f"scoreboard-{digest.hexdigest()[:16]}-{sys.platform}-{platform.machine()}.so"
     folder = _cache_folder()
-    if not (folder / name).exists() and not _compile(sources[0], folder / name):
+    try:
+        if not (folder / name).exists():
+            compile_native(sources[:1], [HERE], folder / name, shared=True)
+        library = ctypes.CDLL(str(folder / name))
+    except (McugenError, OSError):
         return None
-    library = ctypes.CDLL(str(folder / name))
     sizes = (ctypes.c_uint32 * 4)()
     library.scoreboard_sizes(sizes)
     expected = [ctypes.sizeof(kind) for kind in (_Instruction, _Settings, _Counts, _Record)]
@@ -238,21 +239,3 @@ def _cache_folder() -> Path:
     except OSError:
         return Path(tempfile.mkdtemp(prefix="mcugen-"))
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="mcugen-"))
-
-
-def _compile(source: Path, target: Path) -> bool:
-    """Tries gcc, clang and ziglang in turn; the finished library appears at once or not at all."""
-    compilers = [[path] for path in (shutil.which("gcc"), shutil.which("clang")) if path]
-    compilers.append([sys.executable, "-m", "ziglang", "cc"])
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        for compiler in compilers:
-            command = [*compiler, *_FLAGS, str(source), "-o", str(part)]
-            try:
-                done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-            except (OSError, subprocess.TimeoutExpired):
-                continue
-            if done.returncode == 0:
-                os.replace(part, target)
-                return True
-    return False

@@ -20,6 +20,7 @@
 #define PAGE_SLOTS (1u << (PAGE_BITS - 1)) /* halfwords of a page */
 #define MAX_KINDS 65536                    /* different instructions, index 0 unused */
 #define MAX_DEPTH 8
+#define LONG_READY (-16)                   /* cycle of results made before the start */
 #define UC_MEM_WRITE 17
 
 typedef struct {
@@ -48,7 +49,7 @@ typedef struct {
 
     /* The issue window of the present cycle, counts.cycles. */
     counts counts;
-    uint64_t ready[REGISTERS];
+    int64_t ready[REGISTERS];
     uint8_t loaded[REGISTERS];
     uint32_t slot, units, loads, stores;
 
@@ -125,7 +126,7 @@ static inline void issue(scoreboard *s, const instruction *i)
     for (int k = 0; k < i->n_sources; k++) {
         int reg = i->source[k];
         int need = i->need[k] == NEED_EARLY_IF_LOADED ? -s->loaded[reg] : i->need[k];
-        int64_t from = (int64_t)s->ready[reg] - need;
+        int64_t from = s->ready[reg] - need;
         if (from > earliest)
             earliest = from;
     }
@@ -139,7 +140,7 @@ static inline void issue(scoreboard *s, const instruction *i)
     for (int k = 0; k < i->n_results; k++) {
         int reg = i->result[k];
         uint32_t extra = i->loads && reg < 16 && i->latency[k] ? s->rules.load_extra_cycles : 0;
-        s->ready[reg] = cycle + i->latency[k] + extra;
+        s->ready[reg] = (int64_t)(cycle + i->latency[k] + extra);
         s->loaded[reg] = i->loads != 0;
     }
     s->units |= i->units;
@@ -272,6 +273,8 @@ EXPORT scoreboard *scoreboard_new(const settings *rules, decode_function decode,
     s->pages = calloc(1u << (32 - PAGE_BITS), sizeof *s->pages);
     s->kinds = calloc(MAX_KINDS, sizeof *s->kinds);
     s->max_records = max_records;
+    for (int reg = 0; reg < REGISTERS; reg++)
+        s->ready[reg] = LONG_READY;
     s->records = calloc(max_records, sizeof *s->records);
     cache_init(&s->icache, rules->icache_sets, rules->icache_ways, rules->line_bytes);
     cache_init(&s->dcache, rules->dcache_sets, rules->dcache_ways, rules->line_bytes);

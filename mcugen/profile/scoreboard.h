@@ -7,7 +7,6 @@
 #define REGISTERS 49   /* see instruction.py */
 #define MAX_OPERANDS 40
 #define MAX_REGIONS 16
-#define MAX_WAYS 8
 
 enum { NEED_EARLY_IF_LOADED = -2 };
 enum { BRANCH_NONE, BRANCH_DIRECT, BRANCH_CONDITIONAL, BRANCH_INDIRECT };

@@ -23,6 +23,7 @@ from mcugen.profile.model import Call, CoreRules, Counts, MemoryRules
 Decode = Callable[[int, int], dict[int, Instruction]]  # (address, size) -> instructions by address
 MAX_CALLS = 65536
 MAX_DEPTH = 8
+_LONG_READY = -16  # cycle of results made before the start
 
 
 class Scoreboard(Protocol):
@@ -72,7 +73,7 @@ class IssueModel:
             name: Cache(memory.sets(name), ways, memory.line_bytes)
             for name, ways in (("icache", memory.icache_ways), ("dcache", memory.dcache_ways))
         }
-        self._ready, self._loaded = [0] * REGISTERS, [0] * REGISTERS
+        self._ready, self._loaded = [_LONG_READY] * REGISTERS, [0] * REGISTERS
         self._slot = self._units = self._loads = self._stores = 0
         self._last, self._last_address, self._next_address = Instruction(0), 0, 0
         self._predictor: dict[int, int] = {}

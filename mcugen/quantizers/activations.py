@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mcugen import tf_float
 from mcugen.ir import Float, Int
 
 Args = Mapping[str, Any]
@@ -97,14 +98,15 @@ def codes(kind: str, args: Args, lo: int, x: Float) -> Int:
         return clip(np.rint(hard_sigmoid(x) * m), int(args["symmetric"]), int(m) - 1)
     if kind == "quantized_ulaw":
         unit = F(2.0 ** args["integer"])
-        return np.rint(hard_sigmoid(x / unit) * F(1 << (args["bits"] - 1))).astype(np.int64)
+        return clip(np.rint(hard_sigmoid(x / unit) * F(1 << (args["bits"] - 1))), 0, 1 << (args["bits"] - 1))
     if kind.endswith("po2"):
         lowest, _ = po2_exponents(kind, args)
         whole: Int = np.ldexp(po2(kind, args, x).astype(np.float64), -lowest).astype(np.int64)
         return whole
     if "ternary" in kind:
         threshold = F(0.33 if args["threshold"] is None else args["threshold"])
-        return (np.sign(x) * (np.abs(x) >= threshold)).astype(np.int64)
+        kept = np.abs(x) >= threshold
+        return np.where(kept, np.sign(x), F(0)).astype(np.int64)
     return np.where(x >= 0, 1, lo).astype(np.int64)
 
 
@@ -197,7 +199,7 @@ def ulaw_levels(args: Args) -> Float:
     """The value of each code 0 .. 2**(bits-1) of quantized_ulaw."""
     m, u = F(1 << (args["bits"] - 1)), F(args["u"])
     rp = F(2) * (np.arange(int(m) + 1, dtype=F) / m) - F(1)
-    law = np.sign(rp) * np.log(F(1) + u * np.abs(rp)) / np.log(F(1) + u)
+    law = np.sign(rp) * tf_float.log(F(1) + u * np.abs(rp)) / tf_float.log(np.asarray(F(1) + u))
     low = F(-1.0 + (1.0 * args["symmetric"]) / float(m))
     levels: Float = F(2.0 ** args["integer"]) * np.clip(law, low, F(1.0 - 1.0 / float(m)))
     return levels.astype(F)
@@ -220,7 +222,7 @@ def po2_exponent(kind: str, args: Args, magnitude: Float) -> Float:
     if bound is not None:
         x = np.where(x >= F(bound), F(bound), x)
     quadratic = args["quadratic_approximation"]
-    log2 = np.log(np.sqrt(x) if quadratic else x) / LN2
+    log2 = tf_float.log(np.sqrt(x) if quadratic else x) / LN2
     whole = np.floor(log2) if args["log2_rounding"] == "floor" else np.rint(log2)
     exponent = F(2 if quadratic else 1) * np.clip(whole, F(low), F(high))
     return np.where(magnitude < EPSILON, F(low), exponent)

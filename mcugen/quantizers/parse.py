@@ -1,8 +1,8 @@
 """From the quantizers found in model files, objects or strings, to `Quantizer`; by white lists, never by `eval`.
 
 Objects are `{"class_name": ..., "config": {...}}` with a few more keys; strings look like `quantized_relu(4,2)` and are
-read as QKeras's `safe_eval` reads them; where that reader does something nobody means (`alpha=None` becomes 'on', nested
-parentheses give the defaults, a blank after a value cuts it), the string is refused.
+read as QKeras's `safe_eval` reads them; where that reader does something nobody means (`alpha=None` becomes 'on',
+nested parentheses give the defaults, a blank after a value cuts it), the string is refused.
 """
 
 from __future__ import annotations

@@ -154,8 +154,11 @@ class Quantizer:
             return self._by_mantissa(w)
         grid = self.grid
         if grid.levels is not None:
-            raise McugenError(self.layer, f"{self.kind} cannot quantize weights: its levels are no multiples of a step",
-                              "use quantized_bits")
+            raise McugenError(
+                self.layer,
+                f"{self.kind} cannot quantize weights: its levels are no multiples of a step",
+                "use quantized_bits",
+            )
         codes = self.codes(w)
         values = self.dequantize(codes)
         exact = bool(np.array_equal(values, self.values(w)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mcugen import tf_float
 from mcugen.ir import Float, Int
 
 EPSILON = np.float32(1e-7)
@@ -31,21 +32,16 @@ def axes(w: Float) -> tuple[int, ...]:
 
 def po2(scale: Float) -> Float:
     """The power of two nearest in the logarithm, in float32 as TensorFlow computes it."""
-    exponent = np.rint(np.log(scale + EPSILON) / LN2)
+    exponent = np.rint(tf_float.log(scale + EPSILON) / LN2)
     done: Float = np.exp2(exponent).astype(np.float32)
     return done
-
-
-def mean(x: Float) -> Float:
-    """Mean over all axes but the last, kept as axes of length 1."""
-    return np.asarray(np.mean(x, axis=axes(x), keepdims=True, dtype=np.float64), np.float32)
 
 
 def least_squares(alpha: str, x: Float, q: Float) -> Float:
     """The scale that brings q nearest to x; a rank-1 tensor gets one for each element."""
     product, square = x * q, q * q
     if x.ndim > 1:
-        product, square = mean(product), mean(square)
+        product, square = tf_float.mean(product), tf_float.mean(square)
     scale = product / (square + EPSILON)
     return po2(scale) if alpha == "auto_po2" else scale
 

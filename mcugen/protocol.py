@@ -1,0 +1,284 @@
+"""The client: asks a device, whichever engine carries the bytes. Every call ends within its time limit."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+from mcugen import messages
+from mcugen.engines.transport import Transport
+from mcugen.errors import McugenError
+from mcugen.frames import PROTOCOL_VERSION, BrokenFrame, Frame, FrameReader, encode
+from mcugen.messages import NO_STEP, REPLY, Code, Hello, Result, Set, Tensor, Type
+
+_T = TypeVar("_T")
+ATTEMPTS = 4
+_INPUT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class InferResult:
+    """Bytes of each output, counts of the run alone; `cycles` in units of `Device.counter`."""
+
+    outputs: list[bytes]
+    cycles: int
+    stack_bytes: int
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step cost and the CRC-32 of its output's bytes."""
+
+    name: str
+    cycles: int
+    crc: int
+
+
+class _Refused(Exception):
+    """The device answered with an error code."""
+
+    def __init__(self, code: int, detail: int) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+class Device:
+    """A device behind a transport.
+
+    Args:
+        counter: what `cycles` counts on this engine: "cycles", "instructions" or "ticks".
+        digest: refuse a device with another model (16 bytes).
+        timeout: seconds to wait for a reply; doubled at each of the retries. `infer_timeout`: for an inference.
+        where: names the place of an address in fault messages, such as `Symbols.describe`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        counter: str = "cycles",
+        digest: bytes | None = None,
+        timeout: float = 1.0,
+        infer_timeout: float = 60.0,
+        where: Callable[[int], str] = hex,
+    ) -> None:
+        self.transport, self.counter = transport, counter
+        self._digest, self._timeout, self._infer_timeout, self._where = digest, timeout, infer_timeout, where
+        self._reader = FrameReader()
+        self._sequence = random.randrange(1, 1 << 16)
+        self._hello: Hello | None = None
+        self._tensors: dict[tuple[Set, int], Tensor] = {}
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def hello(self) -> Hello:
+        """Ask the device who it is, afresh.
+
+        Raises:
+            McugenError: no answer, another protocol, or another model than `digest`.
+        """
+        hello = self._parse(messages.parse_hello, Type.HELLO)
+        if self._digest is not None and hello.digest != self._digest:
+            raise self._error(
+                f"runs model {hello.model} with digest {hello.digest.hex()}, not {self._digest.hex()}",
+                "flash the firmware built from this model",
+            )
+        if self._hello is None or self._hello.digest != hello.digest:
+            self._tensors.clear()
+        self._hello = hello
+        return hello
+
+    def tensor(self, kind: Set, index: int) -> Tensor:
+        """Descriptor of an input, output or step's output."""
+        if (kind, index) not in self._tensors:
+            payload = struct.pack("<BI", kind, index)
+            self._tensors[kind, index] = self._parse(messages.parse_tensor, Type.DESCRIBE, payload)
+        return self._tensors[kind, index]
+
+    def inputs(self) -> list[Tensor]:
+        return [self.tensor(Set.INPUTS, index) for index in range(self._known().n_inputs)]
+
+    def outputs(self) -> list[Tensor]:
+        return [self.tensor(Set.OUTPUTS, index) for index in range(self._known().n_outputs)]
+
+    def infer(self, inputs: Sequence[bytes], *, trace: bool = False) -> InferResult:
+        """Run the model once on the bytes of each input.
+
+        Raises:
+            McugenError: wrong sizes, no answer, a fault on the device, bytes damaged on the way.
+        """
+        result = self._run(inputs, messages.INFER_TRACE if trace else 0, NO_STEP)
+        outputs = [self._read(Set.OUTPUTS, index, tensor.bytes) for index, tensor in enumerate(self.outputs())]
+        self._check(b"".join(outputs), result)
+        return InferResult(outputs, result.cycles, result.stack_bytes)
+
+    def trace(self, inputs: Sequence[bytes]) -> tuple[InferResult, list[StepRecord]]:
+        """As `infer`, with every step's cost and CRC-32."""
+        result = self.infer(inputs, trace=True)
+        records: list[tuple[int, int]] = []
+        while len(records) < self._known().n_steps:
+            more = self._parse(messages.parse_steps, Type.STEPS, struct.pack("<I", len(records)))
+            if not more:
+                raise self._error("sends an empty list of steps", "report this as a bug")
+            records += more
+        names = [self.tensor(Set.STEPS, index).name for index in range(len(records))]
+        return result, [StepRecord(name, cycles, crc) for name, (cycles, crc) in zip(names, records, strict=True)]
+
+    def step_output(self, inputs: Sequence[bytes], step: int) -> bytes:
+        """Run up to and including `step`, then the bytes of its output (later steps may reuse their memory)."""
+        result = self._run(inputs, 0, step)
+        data = self._read(Set.STEPS, step, self.tensor(Set.STEPS, step).bytes)
+        self._check(data, result)
+        return data
+
+    def _known(self) -> Hello:
+        return self._hello or self.hello()
+
+    def _run(self, inputs: Sequence[bytes], flags: int, stop: int) -> Result:
+        hello = self._known()
+        wanted = [tensor.bytes for tensor in self.inputs()]
+        if [len(data) for data in inputs] != wanted:
+            raise self._error(f"takes inputs of {wanted} bytes, not {[len(x) for x in inputs]}", "match the model's inputs")
+        crc = 0
+        for data in inputs:
+            crc = zlib.crc32(data, crc)
+        payload = hello.digest + struct.pack("<IBI", crc, flags, stop)
+        for attempt in range(_INPUT_ATTEMPTS):
+            for index, data in enumerate(inputs):
+                self._write(index, data)
+            try:
+                return messages.parse_result(self._exchange(Type.INFER, payload, self._infer_timeout))
+            except _Refused as refused:
+                if refused.code != Code.INPUTS or attempt == _INPUT_ATTEMPTS - 1:
+                    raise self._refusal(Type.INFER, refused) from refused
+            except BrokenFrame as broken:
+                raise self._error(str(broken), "flash firmware built by this mcugen") from broken
+        raise AssertionError("unreachable")
+
+    def _write(self, index: int, data: bytes) -> None:
+        chunk = self._known().chunk
+        for offset in range(0, len(data), chunk):
+            self._ask(Type.WRITE, struct.pack("<HI", index, offset) + data[offset : offset + chunk])
+
+    def _read(self, kind: Set, index: int, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            length = min(self._known().chunk, size - len(data))
+            part = self._ask(Type.READ, struct.pack("<BIIH", kind, index, len(data), length))
+            if len(part) != length:
+                raise self._error(f"sent {len(part)} of {length} bytes", "report this as a bug")
+            data += part
+        return data
+
+    def _check(self, data: bytes, result: Result) -> None:
+        if len(data) != result.bytes or zlib.crc32(data) != result.crc:
+            raise self._error("the outputs read are not those computed", "look for a second program on the same port")
+
+    def _parse(self, parse: Callable[[bytes], _T], kind: Type, payload: bytes = b"") -> _T:
+        try:
+            return parse(self._ask(kind, payload))
+        except BrokenFrame as broken:
+            raise self._error(str(broken), "flash firmware built by this mcugen") from broken
+
+    def _ask(self, kind: Type, payload: bytes = b"") -> bytes:
+        try:
+            return self._exchange(kind, payload, self._timeout)
+        except _Refused as refused:
+            raise self._refusal(kind, refused) from refused
+
+    def _exchange(self, kind: Type, payload: bytes, timeout: float) -> bytes:
+        """The payload of the reply; retried, each time with twice the time."""
+        self._sequence = self._sequence % 0xFFFF + 1
+        request = b"\0" + encode(Frame(kind, self._sequence, payload))
+        for attempt in range(ATTEMPTS):
+            self.transport.write(request)
+            reply = self._await(kind, time.monotonic() + timeout * 2**attempt)
+            if reply is not None:
+                return reply
+        raise self._silence(kind)
+
+    def _await(self, kind: Type, deadline: float) -> bytes | None:
+        """The reply's payload; None when the request should be sent again. Frames of earlier requests are passed over."""
+        while (left := deadline - time.monotonic()) > 0:
+            data = self.transport.read(4096, left)
+            if not data:
+                return None
+            for frame in self._reader.feed(data):
+                again = self._sort(kind, frame)
+                if again is None:
+                    return None
+                if again:
+                    return frame.payload
+        return None
+
+    def _sort(self, kind: Type, frame: Frame) -> bool | None:
+        """True: the reply; False: not for us; None: the device got a broken request."""
+        if frame.version != PROTOCOL_VERSION:
+            raise self._old(frame.version)
+        if frame.type == Type.ERROR and len(frame.payload) == 6:
+            code, _, detail = struct.unpack("<BBI", frame.payload)
+            if frame.sequence == 0:
+                return None if code in (Code.CRC, Code.LENGTH) else False
+            if frame.sequence == self._sequence and code == Code.VERSION:
+                raise self._old(detail)
+            if frame.sequence == self._sequence:
+                raise _Refused(code, detail)
+        return frame.sequence == self._sequence and frame.type == kind | REPLY
+
+    def _error(self, fact: str, remedy: str) -> McugenError:
+        return McugenError(self.transport.name, fact, remedy)
+
+    def _old(self, version: int) -> McugenError:
+        return self._error(
+            f"the device speaks protocol version {version}, this mcugen version {PROTOCOL_VERSION}",
+            "flash firmware built by this mcugen",
+        )
+
+    def _refusal(self, kind: Type, refused: _Refused) -> McugenError:
+        remedies = {
+            Code.DIGEST: "flash the firmware built from this model",
+            Code.INPUTS: "look for a second program on the same port",
+            Code.NOT_READY: "run an inference first",
+        }
+        code = Code(refused.code) if refused.code in set(Code) else None
+        name = code.name if code else f"code {refused.code}"
+        return self._error(
+            f"the device refuses {kind.name} ({name}, detail {refused.detail:#x})",
+            remedies.get(code, "report this as a bug") if code else "flash firmware built by this mcugen",
+        )
+
+    def _silence(self, kind: Type) -> McugenError:
+        """Why there was no answer: a fault the device tells of, or nothing at all."""
+        before = self._hello
+        if before is not None and kind is not Type.HELLO:
+            now = self.hello()  # raises if the device stays silent
+            if now.boots != before.boots or now.uptime_ms < before.uptime_ms:
+                return self._fault(now)
+            return self._error(f"answers HELLO but not {kind.name}", "raise the time limit, or look for noise on the line")
+        noise = f" ({self._reader.broken} broken frames came)" if self._reader.broken else ""
+        return self._error(
+            f"no answer to {kind.name} after {ATTEMPTS} tries{noise}",
+            "check that the firmware is flashed, the port is the board's and the baud rate its own",
+        )
+
+    def _fault(self, hello: Hello) -> McugenError:
+        fault = hello.fault
+        if fault is None or fault.boot != hello.boots - 1:
+            return self._error(f"the device was reset ({hello.reset_cause})", "check its supply and its reset button")
+        step = f" in step {self.tensor(Set.STEPS, fault.step).name}" if fault.step is not None else ""
+        place = f" at {self._where(fault.pc)}, called from {self._where(fault.lr)}" if fault.pc else ""
+        registers = f"address {fault.address:#010x}, CFSR {fault.cfsr:#010x}, SP {fault.sp:#010x}"
+        return self._error(f"{fault.title}{step}{place} ({registers})", "report this as a bug with the model")
