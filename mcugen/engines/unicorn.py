@@ -17,23 +17,24 @@ from unicorn import arm_const as arm
 
 from mcugen.elf import load_segments, load_symbols
 from mcugen.engines import h743
+from mcugen.engines.exceptions import BUS_FAULT, MEM_MANAGE, USAGE_FAULT, Exceptions
 from mcugen.errors import McugenError
-from mcugen.ir import Board
+from mcugen.ir import Board, Region
 from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
 
 MAX_INSTRUCTIONS = 20_000_000_000
 _NEVER = 0xFFFFFFFE
-_WFI = 0xBF30
+_WFI = b"\x30\xbf"
+_TIMEOUT_US = 120_000_000  # for a simulation without counting
 _PAGE = 0x1000
 _CLOCKED = ("sram1", "sram2", "sram3")  # memories without a clock after reset
-_S_REGISTERS = tuple(arm.UC_ARM_REG_S0 + n for n in range(16))
-_FAULTS = {
-    unicorn.UC_ERR_READ_UNMAPPED: "reads unmapped memory",
-    unicorn.UC_ERR_WRITE_UNMAPPED: "writes unmapped memory",
-    unicorn.UC_ERR_FETCH_UNMAPPED: "jumps to unmapped memory",
-    unicorn.UC_ERR_WRITE_PROT: "writes flash",
-    unicorn.UC_ERR_FETCH_PROT: "jumps to data",
-    unicorn.UC_ERR_INSN_INVALID: "meets an invalid instruction",
+_FAULTS = {  # what it does, exception that the chip raises, bits in CFSR
+    unicorn.UC_ERR_READ_UNMAPPED: ("reads memory that is not there", BUS_FAULT, 0x8200),
+    unicorn.UC_ERR_WRITE_UNMAPPED: ("writes memory that is not there", BUS_FAULT, 0x8200),
+    unicorn.UC_ERR_FETCH_UNMAPPED: ("jumps to memory that is not there", BUS_FAULT, 0x0100),
+    unicorn.UC_ERR_WRITE_PROT: ("writes flash", MEM_MANAGE, 0x0082),
+    unicorn.UC_ERR_FETCH_PROT: ("jumps to data", MEM_MANAGE, 0x0001),
+    unicorn.UC_ERR_INSN_INVALID: ("meets an invalid instruction", USAGE_FAULT, 0x10000),
 }
 
 
@@ -80,10 +81,10 @@ class Simulator:
         self._count_hook(count)
         self.peripherals = h743.Peripherals(board, lambda: self.instructions, self._ask_reset, self._clock_memories)
         self._map()
+        self._exceptions = Exceptions(self.uc)
         self._error: McugenError | None = None
-        self._reset_asked = self._returned = False
-        self._fault_address = 0
-        self._saved: list[list[int]] = []
+        self._clocked = self._reset_asked = self._returned = False
+        self._bad_address = 0
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
         self.reset(h743.RESET_POWER)
@@ -96,12 +97,9 @@ class Simulator:
     def reset(self, cause: int) -> None:
         """Reset the chip; RAM keeps its contents. `cause`: one of h743.RESET_*."""
         self.peripherals.reset(cause)
-        self._saved.clear()
+        self._exceptions.reset()
         self._reset_asked = self._returned = False
-        vectors = self.board.home("code").start
-        stack, self._pc = struct.unpack("<II", self.uc.mem_read(vectors, 8))
-        for name in ("PRIMASK", "IPSR", "CONTROL"):
-            self.uc.reg_write(getattr(arm, f"UC_ARM_REG_{name}"), 0)
+        stack, self._pc = struct.unpack("<II", self.uc.mem_read(self.board.home("code").start, 8))
         self.uc.reg_write(arm.UC_ARM_REG_SP, stack)
         self.uc.reg_write(arm.UC_ARM_REG_LR, 0xFFFFFFFF)
 
@@ -113,18 +111,21 @@ class Simulator:
         """
         limit = self.instructions + self._max
         while True:
-            self._take_interrupt()
-            deadlines = (limit, self.peripherals.tick_deadline(), self.peripherals.watchdog_deadline())
-            self._counter.deadline = min(deadlines)
-            self._step()
+            exception = self.peripherals.pending() if self._exceptions.possible else None
+            if exception is not None:
+                self.peripherals.acknowledge(exception)
+                self._pc, _ = self._exceptions.enter(exception, self._pc, self._vectors())
+            watchdog = self.peripherals.watchdog_deadline()
+            self._counter.deadline = min(limit, self.peripherals.tick_deadline(), watchdog)
+            self._execute()
             if self._reset_asked:
                 self.reset(h743.RESET_SOFTWARE)
-            elif self._returned:
-                self._exception_return()
             elif self.instructions >= self.peripherals.watchdog_deadline():
-                self._watchdog()
+                if not self._deliver:
+                    raise self._fault("is reset by the watchdog: nothing fed it for 8 seconds")
+                self.reset(h743.RESET_WATCHDOG)
             elif self.instructions >= limit:
-                raise self._fault(f"does not come to rest within {self._max} instructions")
+                raise self._fault(f"did not come to rest within {self._max} instructions")
             elif self._sleeps() and not self.peripherals.received:
                 return
 
@@ -153,13 +154,8 @@ class Simulator:
     def _map(self) -> None:
         code = self.board.home("code")
         for region in self.board.regions:
-            flags = unicorn.UC_PROT_READ
-            flags |= 0 if region is code else unicorn.UC_PROT_WRITE
-            flags |= unicorn.UC_PROT_EXEC if region is code or "hot_code" in region.use else 0
-            start = region.start // _PAGE * _PAGE
-            end = -(-(region.start + region.size) // _PAGE) * _PAGE
             if region.name not in _CLOCKED:
-                self.uc.mem_map(start, end - start, flags)
+                self._map_region(region)
         self.uc.mem_write(code.start, b"\xff" * code.size)
         for address, data in load_segments(self.elf_path):
             if not code.start <= address < code.start + code.size:
@@ -169,8 +165,16 @@ class Simulator:
             self.uc.mmio_map(page, _PAGE, self._reader(page), None, self._writer(page), None)
 
     def _clock_memories(self) -> None:
-        if self.uc.mem_regions and not self._clocked:
-            self._clocked = True
+        for name in _CLOCKED if not self._clocked else ():
+            self._map_region(self.board.region(name))
+        self._clocked = True
+
+    def _map_region(self, region: Region) -> None:
+        code = region is self.board.home("code")
+        flags = unicorn.UC_PROT_READ | (0 if code else unicorn.UC_PROT_WRITE)
+        flags |= unicorn.UC_PROT_EXEC if code or "hot_code" in region.use else 0
+        start = region.start // _PAGE * _PAGE
+        self.uc.mem_map(start, -(-(region.start + region.size - start) // _PAGE) * _PAGE, flags)
 
     def _reader(self, page: int) -> Callable[[Any, int, int, Any], int]:
         read = self.peripherals.read
@@ -216,3 +220,93 @@ class Simulator:
             self._counter.instructions += 1
         if self._counter.instructions >= self._counter.deadline:
             uc.emu_stop()
+
+    # Running
+
+    def _execute(self) -> None:
+        """Run from self._pc until something stops the CPU; faults are raised or delivered."""
+        try:
+            self.uc.emu_start(self._pc | 1, _NEVER, timeout=_TIMEOUT_US)
+        except unicorn.UcError as error:
+            self._pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
+            what, exception, status = _FAULTS.get(error.errno, (f"stops Unicorn ({error})", USAGE_FAULT, 0))
+            if not self._deliver:
+                raise self._fault(f"{what}, address {self._bad_address:#010x},") from error
+            self._deliver_fault(exception, status)
+            return
+        self._pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
+        if self._error is not None:
+            raise self._error
+        if self._returned:
+            self._returned = False
+            self._pc = self._exceptions.leave()
+
+    def _deliver_fault(self, exception: int, status: int) -> None:
+        registers = self.peripherals.registers
+        self._pc, stacked = self._exceptions.enter(exception, self._pc, self._vectors())
+        registers[h743.SCB_CFSR] = registers.get(h743.SCB_CFSR, 0) | status | (0 if stacked else 0x10)
+        registers[h743.SCB_BFAR] = registers[h743.SCB_MMFAR] = self._bad_address
+
+    def _vectors(self) -> int:
+        return self.peripherals.registers.get(h743.SCB_VTOR, 0) or self.board.home("code").start
+
+    def _sleeps(self) -> bool:
+        return bool(self.uc.mem_read(self._pc - 2, 2) == _WFI)
+
+    def _on_interrupt(self, uc: Any, number: int, data: Any) -> None:
+        """Exception return arrives as a prefetch abort (3) at its magic address; anything else is a fault."""
+        pc = uc.reg_read(arm.UC_ARM_REG_PC)
+        if number == 3 and pc >= 0xFFFFFFE0:
+            self._returned = True
+            uc.emu_stop()
+        elif number == 3:
+            self._stop(self._fault(f"jumps to {pc:#010x}, where no code is,", uc.reg_read(arm.UC_ARM_REG_LR)))
+        else:
+            self._stop(self._fault(f"meets exception {number}", pc))
+
+    def _on_bad_access(self, uc: Any, access: int, address: int, size: int, value: int, data: Any) -> bool:
+        self._bad_address = address
+        return False
+
+    def _ask_reset(self) -> None:
+        self._reset_asked = True
+        self.uc.emu_stop()
+
+    def _stop(self, error: McugenError) -> None:
+        self._error = error
+        self.uc.emu_stop()
+
+    def _fault(self, fact: str, pc: int | None = None) -> McugenError:
+        place = self.symbols.describe(self._pc if pc is None else pc)
+        return McugenError("unicorn", f"the firmware {fact} at {place}", "report this as a bug with the model")
+
+
+class SimulatedPort:
+    """The simulator's UART as a transport; the chip runs only while its client reads."""
+
+    name = "unicorn"
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._broken: McugenError | None = None
+
+    def read(self, size: int, timeout: float) -> bytes:
+        """See `Transport.read`; never waits for time to pass."""
+        sent = self._simulator.peripherals.sent
+        if self._broken is not None:
+            raise self._broken
+        try:
+            if not sent:
+                self._simulator.run()
+        except McugenError as error:
+            self._broken = error
+            raise
+        data = bytes(sent[:size])
+        del sent[:size]
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._simulator.peripherals.received.extend(data)
+
+    def close(self) -> None:
+        self._broken = McugenError("unicorn", "the port is closed", "start the engine again")

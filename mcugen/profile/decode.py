@@ -154,7 +154,7 @@ class _Facts:
         return self._arithmetic()
 
     def _finish(self, rule: Rule, needs: Needs, latencies: dict[int, int], **more: Any) -> Instruction:
-        """Adds what a condition needs (the IT instruction too): the flags, and the old values, which stay if it fails."""
+        """Adds what a condition needs, IT itself included: the flags, and the old values, which stay if it fails."""
         if self.condition and "branch" not in more:
             for register in (FLAGS, *(k for k in latencies if k < FLAGS)):
                 needs.setdefault(register, Need.NORMAL)

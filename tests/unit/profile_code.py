@@ -49,8 +49,8 @@ def straight(name: str, body: str, times: int) -> str:
 def assemble(folder: Path, functions: str, name: str = "code") -> Path:
     """An ELF of assembly functions, with 64 KiB of zeroed memory at `data`."""
     source = folder / f"{name}.S"
-    header = ".syntax unified\n.thumb\n.text\n"
-    source.write_text(f"{header}{functions}\n.bss\n.balign 4096\n.global data\n.type data, %object\ndata: .space 65536\n")
+    data = ".bss\n.balign 4096\n.global data\n.type data, %object\ndata: .space 65536\n"
+    source.write_text(f".syntax unified\n.thumb\n.text\n{functions}\n{data}")
     return build_bare([source], folder / f"{name}.elf")
 
 
