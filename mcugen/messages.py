@@ -143,15 +143,15 @@ def parse_hello(payload: bytes) -> Hello:
         raise BrokenFrame(f"HELLO names chunks of {chunk} bytes")
     kind, boot, step, *registers = words[13:]
     fault = Fault(kind, boot, None if step == NO_STEP else step, *registers) if kind else None
-    causes = _name(_RESETS, words[11]), _name(_CLOCKS, words[12])
-    return Hello(chunk, digest, *words[:11], *causes, fault, model, board)
+    reset, clock = _name(_RESETS, words[11]), _name(_CLOCKS, words[12])
+    return Hello(chunk, digest, *words[:11], reset, clock, fault, model, board)
 
 
 def parse_tensor(payload: bytes) -> Tensor:
     """Raises BrokenFrame if the layout does not fit."""
     try:
         kind, bits, n_dims, *dims, size, scale = struct.unpack_from("<cBB5If", payload)
-        name, _ = _text(payload, 31)
+        name, _ = _text(payload, 27)
         return Tensor(name, _KINDS[kind.decode("latin-1")], bits, tuple(dims[:n_dims]), size, scale)
     except (struct.error, IndexError, KeyError) as error:
         raise BrokenFrame("DESCRIBE is cut or of an unknown kind") from error

@@ -21,6 +21,7 @@ from mcugen.evaluate.images import ImageSource, decode, pillow
 from mcugen.evaluate.measure import Measured, Mistake, Question, mistakes
 from mcugen.evaluate.pictures import COLOURS, angle_plot, change_plot, histogram_plot, roc_plot, shortened
 from mcugen.metrics.heatmap import angle_change
+from mcugen.resources import data_dir
 
 SHOWN = 6  # pairs in each gallery
 THUMBNAIL = 96  # pixels
@@ -45,7 +46,7 @@ def write_page(
 def render(result: Mapping[str, Any], question: Question, measured: Sequence[Measured], source: ImageSource) -> str:
     """The report as HTML text."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder()),
+        loader=jinja2.FileSystemLoader(data_dir("templates")),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
@@ -61,13 +62,6 @@ def render(result: Mapping[str, Any], question: Question, measured: Sequence[Mea
         heatmaps=_heatmaps(measured) if question.shown else [],
         galleries=list(_galleries(question, measured, source)),
     )
-
-
-def template_folder() -> Path:
-    """Where the templates are: inside the installed package, or beside it in a source tree."""
-    package = Path(__file__).parents[1]
-    installed = package / "data" / "templates"
-    return installed if installed.is_dir() else package.parent / "templates"
 
 
 def percent(value: float | None, places: int = 2) -> str:

@@ -66,7 +66,7 @@ def roc_plot(measured: Sequence[Measured], every: bool) -> tuple[bytes, bytes]:
         axes.axvline(_MARKED, color="0.5", linewidth=0.8, linestyle=":")
         if every:
             axes.set_xscale("log")
-            axes.set_xlim(10 / max(int(each.every.impostor[-1]) for each in measured), 1)
+            axes.set_xlim(min(0.1, 10 / int(measured[0].every.impostor[-1])), 1)
         else:
             axes.plot([0, 1], [0, 1], color="0.5", linewidth=0.8)
             axes.set_xlim(-0.01, 1)
@@ -110,7 +110,7 @@ def histogram_plot(question: Question, measured: Measured) -> tuple[bytes, bytes
     """Scores of genuine and of impostor pairs, with the threshold over all pairs."""
 
     def draw(axes: Any) -> None:
-        edges = np.linspace(min(measured.scores.min(), 0.0), measured.scores.max(), 41)
+        edges = np.linspace(min(measured.scores.min(), 0.0), max(measured.scores.max(), 0.1), 41)
         for label, flags, colour in (("same person", question.same, GENUINE), ("strangers", ~question.same, IMPOSTOR)):
             axes.hist(measured.scores[flags], edges, color=colour, alpha=0.55, label=label)
         axes.axvline(measured.threshold, color="0.5", linestyle="--", label=f"threshold {measured.threshold:.3f}")

@@ -54,7 +54,7 @@ _TABLE: tuple[tuple[str, Rule], ...] = (
     (r"clz", Rule(_SIMD, first_slot=True)),
     # Floating point: one operation a cycle, results after three.
     (r"vdiv|vsqrt", Rule(Unit.FPU | Unit.FPU_PORT, alone=True, cycles=14, latency=3)),
-    (r"vmrs|vmsr", Rule(Unit.FPU | Unit.FPU_PORT, alone=True, latency=3)),
+    (r"vmrs", Rule(Unit.FPU | Unit.FPU_PORT)),
     (r"vmov", Rule(Unit.FPU_PORT, latency=3)),
     (r"v.*", Rule(Unit.FPU | Unit.FPU_PORT, latency=3)),
     # No unit at all, and instructions that drain the pipeline.
@@ -100,7 +100,7 @@ class _Facts:
         read, written = insn.regs_access()
         self.read = [k for reg in read for k in self.numbers(reg) if k != _PC]
         self.written = [k for reg in written for k in self.numbers(reg)]
-        if insn.update_flags or self.stem == "vmrs":
+        if insn.update_flags:
             self.written.append(FLAGS)
 
     def numbers(self, register: int) -> list[int]:
@@ -171,7 +171,7 @@ class _Facts:
         )
 
     def _latencies(self, latency: int) -> dict[int, int]:
-        return {register: 1 if register == FLAGS and self.stem != "vmrs" else latency for register in self.written}
+        return {register: 1 if register == FLAGS else latency for register in self.written}
 
     def _branch(self) -> Instruction:
         direct = Branch.CONDITIONAL if self.condition or self.stem in ("cbz", "cbnz") else Branch.DIRECT
@@ -244,7 +244,7 @@ def _stem(mnemonic: str, condition: str, update_flags: bool) -> str:
     stem = mnemonic.split(".")[0]
     if condition and stem.endswith(condition):
         stem = stem[: -len(condition)]
-    return stem[:-1] if update_flags and stem.endswith("s") else stem
+    return stem[:-1] if update_flags and stem.endswith("s") and stem != "vmrs" else stem
 
 
 def _need_at(rule: Rule, position: int) -> Need:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import platform
-import sys
-import tempfile
 import warnings
 import weakref
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import unicorn
 from unicorn import arm_const
+from unicorn.unicorn_py3.unicorn import uclib
 
 from mcugen.errors import McugenError
+from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
 from mcugen.profile.decode import Decoder
 from mcugen.profile.instruction import Instruction
 from mcugen.profile.model import MAX_REGIONS, Call, CoreRules, Counts, MemoryRules
 from mcugen.profile.scoreboard import MAX_CALLS, PythonScoreboard, Scoreboard, lost_calls, refuse_undecoded
-from mcugen.toolchain import compile_native
 
-HERE = Path(__file__).parent
 _MAX_OPERANDS = 40
 _DECODE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
 
@@ -118,7 +112,7 @@ class NativeScoreboard:
     def __init__(self, library: ctypes.CDLL, uc: Any, core: CoreRules, memory: MemoryRules) -> None:
         self._library, self._uc = library, uc
         decoder = _BlockDecoder(library, uc)
-        read_register = ctypes.cast(_unicorn_library().uc_reg_read, ctypes.c_void_p)
+        read_register = unicorn_function("uc_reg_read")
         settings = ctypes.byref(_settings(core, memory))
         link = arm_const.UC_ARM_REG_LR
         self._self = ctypes.c_void_p(
@@ -127,11 +121,11 @@ class NativeScoreboard:
         decoder.scoreboard = self._self
         # Hooks may outlive this object, but not the engine.
         weakref.finalize(uc, _release, library, self._self, decoder).atexit = False
-        self._hooks: list[ctypes.c_size_t] = []
-        self._hook(unicorn.UC_HOOK_BLOCK, library.on_block, 1, 0)
+        self._hooks = [add_native_hook(uc, unicorn.UC_HOOK_BLOCK, library.on_block, self._self)]
+        kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
         for region in memory.regions:
-            kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
-            self._hook(kinds, library.on_access, region.start, region.end - 1)
+            self._hooks.append(add_native_hook(uc, kinds, library.on_access, self._self, region.start, region.end - 1))
+        uc.ctl_flush_tb()  # code that ran already calls no hooks
 
     def watch(self, address: int, watch: int) -> None:
         """See `Scoreboard.watch`."""
@@ -155,24 +149,8 @@ class NativeScoreboard:
     def detach(self) -> None:
         """See `Scoreboard.detach`."""
         for hook in self._hooks:
-            _unicorn_library().uc_hook_del(self._uc._uch, hook)
+            uclib.uc_hook_del(self._uc._uch, hook)
         self._hooks = []
-
-    def _hook(self, kind: int, function: Any, begin: int, end: int) -> None:
-        handle = ctypes.c_size_t()
-        pointer = ctypes.cast(function, ctypes.c_void_p)
-        status = _unicorn_library().uc_hook_add(
-            self._uc._uch,
-            ctypes.byref(handle),
-            kind,
-            pointer,
-            self._self,
-            ctypes.c_uint64(begin),
-            ctypes.c_uint64(end),
-        )
-        if status:
-            raise unicorn.UcError(status)
-        self._hooks.append(handle)
 
 
 def _release(library: ctypes.CDLL, scoreboard: ctypes.c_void_p, _kept_alive: _BlockDecoder) -> None:
@@ -201,25 +179,11 @@ def _settings(core: CoreRules, memory: MemoryRules) -> _Settings:
     return settings
 
 
-def _unicorn_library() -> Any:
-    """The library behind the Python binding, whose functions take native callbacks."""
-    from unicorn.unicorn_py3 import unicorn as binding
-
-    return binding.uclib
-
-
 @cache
 def load_library() -> ctypes.CDLL | None:
     """The compiled scoreboard, from the cache directory or built into it; None where no compiler works."""
-    sources = [HERE / "scoreboard.c", HERE / "scoreboard.h"]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-    name = f"scoreboard-{digest.hexdigest()[:16]}-{sys.platform}-{platform.machine()}.so"
-    folder = _cache_folder()
-    try:
-        if not (folder / name).exists():
-            compile_native(sources[:1], [HERE], folder / name, shared=True)
-        library = ctypes.CDLL(str(folder / name))
-    except (McugenError, OSError):
+    library = load_plugin(sources_beside(__file__, "scoreboard.c", "scoreboard.h"))
+    if library is None:
         return None
     sizes = (ctypes.c_uint32 * 4)()
     library.scoreboard_sizes(sizes)
@@ -229,13 +193,3 @@ def load_library() -> ctypes.CDLL | None:
     library.scoreboard_new.restype = ctypes.c_void_p
     library.scoreboard_new.argtypes = [ctypes.c_void_p, _DECODE, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
     return library
-
-
-def _cache_folder() -> Path:
-    """Where built libraries stay: $XDG_CACHE_HOME/mcugen or ~/.cache/mcugen, else a private temporary folder."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcugen"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="mcugen-"))
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="mcugen-"))

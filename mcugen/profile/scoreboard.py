@@ -177,6 +177,7 @@ class PythonScoreboard:
         self._hooks = [uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)]
         kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
         self._hooks += [uc.hook_add(kinds, self._on_access, begin=r.start, end=r.end - 1) for r in memory.regions]
+        uc.ctl_flush_tb()  # code that ran already calls no hooks
 
     def watch(self, address: int, watch: int) -> None:
         """See `Scoreboard.watch`."""

@@ -219,6 +219,15 @@ def test_people_with_one_image_each_have_no_heatmap(faces: Path, tmp_path: Path)
     assert (tmp_path / "report" / "evaluate.html").is_file()
 
 
+@pytest.mark.parametrize("code", [1.0, 0.0, -1.0])
+def test_embeddings_that_all_score_alike_are_reported(faces: Path, tmp_path: Path, code: float) -> None:
+    (tmp_path / "pairs.txt").write_text("1\t1\nP0\t1\t2\nP1\t1\tP2\t1\n")
+    vectors = np.array([[1, 0], [code, 1 - abs(code)], [1, 0], [code, 1 - abs(code)]], np.float32)
+    alike = EvaluatedModel("alike", lambda pixels: vectors, (6, 6))
+    result = evaluate([alike], faces / "images", tmp_path / "pairs.txt", report_dir=tmp_path)
+    assert (result["auc"], result["eer"], result["accuracy"]) == (0.5, 0.5, 0.5)
+
+
 def test_a_report_folder_that_cannot_be_written_is_named(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for cache in (None, tmp_path / "cache"):

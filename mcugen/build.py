@@ -1,0 +1,139 @@
+"""Compiled -> a folder with firmware.elf, firmware.bin, the generated C, the report and test vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcugen.budget import Limits, check_estimate, check_measured, layer_sizes
+from mcugen.elf import load_symbols
+from mcugen.errors import CheckFailed, McugenError
+from mcugen.firmware import render_app
+from mcugen.interpret import interpret
+from mcugen.ir import Array, Graph
+from mcugen.pipeline import Compiled
+from mcugen.report import make_report, text
+from mcugen.resources import data_dir
+from mcugen.toolchain import Image, compile_firmware
+
+MANIFEST = "mcugen.json"
+VECTORS = "vectors.npz"
+_HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "hot.h")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build folder and its report."""
+
+    folder: Path
+    image: Image
+    report: dict[str, Any]
+
+
+def build(compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None, source: Path | None = None) -> Built:
+    """Compiles, measures, checks the budget and puts everything in `folder`, whole or not at all.
+
+    Args:
+        source: the model file, copied along so that `mcugen test` can compute references.
+
+    Raises:
+        CheckFailed: over budget; its `report` attribute holds the report where the image was linked.
+        McugenError: no compiler, or `folder` cannot be written or holds something else.
+    """
+    limits = limits or Limits()
+    check_folder(folder)
+    check_estimate(compiled.calls, compiled.plan, compiled.board, limits)
+    with _beside(folder) as temporary:
+        work = Path(temporary) / "build"
+        image = link(compiled, work, toolchain)
+        sizes = layer_sizes(compiled.calls, compiled.sources.steps, compiled.plan, load_symbols(image.elf))
+        report = make_report(compiled, image, sizes, limits)
+        try:
+            check_measured(image.used, compiled.board, limits)
+        except CheckFailed as error:
+            error.report = report  # type: ignore[attr-defined]
+            raise
+        _write(compiled, work, report, source)
+        _replace(work, folder)
+    image = Image(folder / image.elf.name, folder / image.binary.name, image.toolchain, image.board, image.used)
+    return Built(folder, image, report)
+
+
+def link(compiled: Compiled, folder: Path, toolchain: str = "auto") -> Image:
+    """firmware.elf and firmware.bin in `folder`; over-full memories raise CheckFailed."""
+    sources, plan = compiled.sources, compiled.plan
+    banks = [(plan.bank_bytes(bank), bank) for bank in plan.banks]
+    files = {**sources.files, "app.c": render_app(compiled.board, f"{sources.model}_model", banks, len(sources.steps))}
+    try:
+        return compile_firmware(files, compiled.board, folder, toolchain=toolchain)
+    except McugenError as error:
+        if "overflow" in error.fact and "region" in error.fact:
+            raise CheckFailed("budget", f"the image does not fit: {error.fact}", "use fewer bits or channels") from error
+        raise
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses to overwrite anything but an earlier build."""
+    if folder.is_file():
+        raise McugenError(str(folder), "is a file", "name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise McugenError(str(folder), "exists and is no earlier build", "name another folder with -o, or remove it")
+
+
+def _beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    parent = folder.resolve().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=parent, prefix=".mcugen-")
+    except OSError as error:
+        raise McugenError(str(folder), f"cannot be written ({error.strerror})", "name another folder with -o") from error
+
+
+def _replace(work: Path, folder: Path) -> None:
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(work, folder)
+    except OSError as error:
+        raise McugenError(str(folder), f"cannot be written ({error.strerror})", "name another folder with -o") from error
+
+
+def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path | None) -> None:
+    (work / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    (work / "report.txt").write_text(text(report) + "\n")
+    for name, content in compiled.sources.files.items():
+        (work / name).write_text(content)
+    for name in _HEADERS:
+        if (data_dir("firmware") / name).exists():
+            shutil.copy(data_dir("firmware") / name, work / name)
+    manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32]}
+    if source is not None and source.is_file():
+        shutil.copy(source, work / f"model{source.suffix}")
+        manifest["source"] = f"model{source.suffix}"
+    inputs, outputs = test_vectors(compiled.graph)
+    arrays = {f"input{i}": x for i, x in enumerate(inputs)} | {f"output{i}": x for i, x in enumerate(outputs)}
+    np.savez_compressed(work / VECTORS, **arrays)  # type: ignore[arg-type]
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def test_vectors(graph: Graph, count: int = 4) -> tuple[list[Array], list[Array]]:
+    """Random input codes and what the reference makes of them, for a board without the model file."""
+    inputs = random_codes(graph, count)
+    outputs = interpret(graph, inputs)
+    return inputs, [outputs[name] for name in graph.outputs]
+
+
+def random_codes(graph: Graph, count: int, seed: int = 0) -> list[Array]:
+    """Input codes spread over each input's whole range."""
+    rng = np.random.default_rng(seed)
+    types = [graph[name].type for name in graph.inputs]
+    codes: Sequence[Array] = [rng.integers(t.lo, t.hi, size=(count, *t.shape), endpoint=True) for t in types]
+    return [np.where(x == 0, 1, x) if t.bipolar else x for x, t in zip(codes, types, strict=True)]

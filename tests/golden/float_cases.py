@@ -1,0 +1,22 @@
+"""Inputs on which `mcugen.tf_float` must equal TensorFlow: (function, key, array)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+LENGTHS = [*range(1, 40), 63, 64, 65, 100, 1000, 1023, 4099]
+SHAPES = [(4, 4), (40, 10), (100, 16), (17, 24), (3, 3, 5, 7), (3, 3, 64, 1), (3, 3, 300, 1), (1, 1, 16, 24), (9000, 1),
+          (70, 33), (5000, 3), (2, 8), (15, 8), (16, 8), (31, 9)]  # fmt: skip
+
+
+def arrays() -> Iterator[tuple[str, str, npt.NDArray[np.float32]]]:
+    rng = np.random.default_rng(3)
+    for length in LENGTHS:
+        yield "rsqrt", str(length), np.exp2(rng.uniform(-24, 24, length)).astype(np.float32)
+        yield "log", str(length), np.exp2(rng.uniform(-24, 24, length)).astype(np.float32)
+    yield "log", "many", np.exp2(rng.uniform(-100, 100, 80000)).astype(np.float32)
+    for shape in SHAPES:
+        yield "mean", str(shape), rng.normal(size=shape).astype(np.float32)
