@@ -93,21 +93,26 @@ def scalar_log() -> Any:
 
 
 def log(x: Float) -> Float:
-    """tf.math.log of positive normal float32 of any shape: Eigen's rational function for packets, logf for the tail.
+    """tf.math.log of positive normal float32 of any shape: `packet_log` and logf for the tail."""
+    flat = np.ascontiguousarray(x, F).ravel()
+    body = flat.size // PACKET * PACKET
+    tail = [F(scalar_log()(float(value))) for value in flat[body:]]
+    return np.concatenate([packet_log(flat[:body]), np.asarray(tail, F)]).reshape(np.shape(x))
+
+
+def packet_log(x: Float) -> Float:
+    """What tf.math.log does in packets: Eigen's rational function, with an error of an ulp or two.
 
     The coefficients are those of Eigen's plog_float (Eigen/src/Core/arch/Default/GenericPacketMathFunctions.h).
     """
-    flat = np.ascontiguousarray(x, F).ravel()
-    body = flat.size // PACKET * PACKET
-    mantissa, exponent = np.frexp(flat[:body])
+    mantissa, exponent = np.frexp(x)
     small = mantissa < F(0.707106781186547524)
     m = np.where(small, mantissa - F(1) + mantissa, mantissa - F(1))
     e = exponent.astype(F) - small.astype(F)
     p = (F(0.18256296349849254) * m + F(1.0000000190281063)) * m + F(1.0000000190281136)
     q = ((F(0.049616247954120038) * m + F(0.5992324959082352)) * m + F(1.4999999999999927)) * m + F(1)
-    packets = e * F(0.6931471805599453) + m * p / q
-    tail = [F(scalar_log()(float(value))) for value in flat[body:]]
-    return np.concatenate([packets, np.asarray(tail, F)]).reshape(np.shape(x))
+    done: Float = e * F(0.6931471805599453) + m * p / q
+    return done
 
 
 def in_order(rows: Float) -> Float:

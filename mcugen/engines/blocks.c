@@ -35,13 +35,14 @@ static uint32_t count(void *uc, const counter *self, uint32_t address, uint32_t 
 
 void count_block(void *uc, uint64_t address, uint32_t size, void *context) {
     counter *self = context;
+    if (self->instructions >= self->deadline) {
+        (void)self->stop(uc); /* Unicorn leaves before it runs this block */
+        return;
+    }
     uint32_t start = (uint32_t)address & ~1u;
     block *entry = &self->blocks[(start >> 1) % SLOTS];
     if (entry->address != start || entry->size != size) {
         *entry = (block){start, size, count(uc, self, start, size)};
     }
     self->instructions += entry->instructions;
-    if (self->instructions >= self->deadline) {
-        (void)self->stop(uc);
-    }
 }

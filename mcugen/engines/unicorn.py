@@ -116,7 +116,8 @@ class Simulator:
                 self.peripherals.acknowledge(exception)
                 self._pc, _ = self._exceptions.enter(exception, self._pc, self._vectors())
             watchdog = self.peripherals.watchdog_deadline()
-            self._counter.deadline = min(limit, self.peripherals.tick_deadline(), watchdog)
+            deadline = min(limit, self.peripherals.tick_deadline(), watchdog)
+            self._counter.deadline = max(deadline, self.instructions + 1)  # an interrupt may wait while masked
             self._execute()
             if self._reset_asked:
                 self.reset(h743.RESET_SOFTWARE)
@@ -213,13 +214,14 @@ class Simulator:
         add_native_hook(self.uc, unicorn.UC_HOOK_BLOCK, library.count_block, self._memory)
 
     def _on_block(self, uc: Any, address: int, size: int, data: Any) -> None:
+        if self._counter.instructions >= self._counter.deadline:
+            uc.emu_stop()  # leaves before this block runs
+            return
         code = uc.mem_read(address & ~1, size)
         at = 0
         while at + 1 < size:
             at += 4 if code[at + 1] >= 0xE8 else 2
             self._counter.instructions += 1
-        if self._counter.instructions >= self._counter.deadline:
-            uc.emu_stop()
 
     # Running
 

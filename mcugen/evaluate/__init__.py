@@ -3,7 +3,8 @@
 The JSON (`schema` "mcugen-evaluate-1"). Rates are fractions of 1, angles degrees, null is "not measurable here".
 
     accuracy, accuracy_std, auc, eer, threshold, threshold_from, folds, tar_at_far, ...: those of the first model
-    pairs, images, people: how many; selected_folds: their numbers; notes: what limits the figures, in sentences
+    pairs, images, people: how many; pairs_from: file name or "built from folders"; selected_folds: their numbers
+    notes: what limits the figures, in sentences
     models: for each model
         name, engine, digest, dimension (length of an embedding)
         accuracy: mean over folds, each with the threshold chosen on the other folds; accuracy_std: their sample

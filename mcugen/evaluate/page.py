@@ -9,14 +9,12 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
 from mcugen import __version__
-from mcugen.errors import McugenError
 from mcugen.evaluate.images import ImageSource, decode, pillow
 from mcugen.evaluate.measure import Measured, Mistake, Question, mistakes
 from mcugen.evaluate.pictures import COLOURS, angle_plot, change_plot, histogram_plot, roc_plot, shortened
@@ -27,24 +25,12 @@ SHOWN = 6  # pairs in each gallery
 THUMBNAIL = 96  # pixels
 
 
-def write_page(
-    path: Path, result: Mapping[str, Any], question: Question, measured: Sequence[Measured], source: ImageSource
-) -> None:
-    """Write the report of `result` (the JSON) to `path`.
+def render(result: Mapping[str, Any], question: Question, measured: Sequence[Measured], source: ImageSource) -> str:
+    """The report of `result` (the JSON) as HTML text.
 
     Raises:
-        McugenError: the folder cannot be written, or an image to be shown is broken.
+        McugenError: an image to be shown is missing or broken.
     """
-    text = render(result, question, measured, source)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise McugenError(str(path), f"cannot be written ({error})", "name a writable --report folder") from None
-
-
-def render(result: Mapping[str, Any], question: Question, measured: Sequence[Measured], source: ImageSource) -> str:
-    """The report as HTML text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_dir("templates")),
         undefined=jinja2.StrictUndefined,

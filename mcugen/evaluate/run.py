@@ -48,22 +48,22 @@ def evaluate(
         McugenError: anything in the input that does not allow an honest figure.
     """
     _check(models, batch)
+    if report_dir:
+        _write(report_dir)  # before hours of embedding
     cache = cache_dir or (report_dir / "cache" if report_dir else None)
     with open_images(images) as source:
         chosen = select_folds(read_pairs(pairs) if pairs else pairs_of_people(source.files), folds)
         question = Question(chosen)
-        source.require(question.names)
         measured = [
             measure(model, embed_images(model, source, question.names, cache, batch, progress), question)
             for model in models
         ]
         result = _result(question, measured, rates, "built from folders" if pairs is None else pairs.name)
         if report_dir:
-            from mcugen.evaluate.page import write_page  # matplotlib takes half a second to import
+            from mcugen.evaluate.page import render  # matplotlib takes half a second to import
 
-            write_page(report_dir / "evaluate.html", result, question, measured, source)
-            text = json.dumps(result, indent=1, allow_nan=False)
-            (report_dir / "evaluate.json").write_text(text + "\n", encoding="utf-8")
+            _write(report_dir, "evaluate.html", render(result, question, measured, source))
+            _write(report_dir, "evaluate.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
     return result
 
 
@@ -73,6 +73,17 @@ def _check(models: Sequence[EvaluatedModel], batch: int) -> None:
         raise McugenError("evaluate", f"the models are called {names}", "give one or more models of different names")
     if batch < 1:
         raise McugenError("evaluate", f"a batch of {batch} images", "take batches of one image or more")
+
+
+def _write(folder: Path, name: str = "", text: str = "") -> None:
+    """Make the report folder and, with a name, write a text file in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if name:
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        place = str(folder / name)
+        raise McugenError(place, f"cannot be written ({error})", "name a writable --report folder") from None
 
 
 def _result(question: Question, measured: Sequence[Measured], rates: Sequence[float], origin: str) -> dict[str, Any]:

@@ -174,7 +174,7 @@ CLASSES: dict[str, Keys] = {
     "QConv1D": {**CONV1D, **quantizers("kernel", "bias")},
     "QConv2D": {**CONV2D, **quantizers("kernel", "bias")},
     "QDepthwiseConv2D": {**DEPTHWISE, **quantizers("depthwise", "bias")},
-    "QSeparableConv1D": {**SEPARABLE1D, **quantizers("depthwise", "pointwise", "bias")},
+    "QSeparableConv1D": {**SEPARABLE1D, "padding": ("valid", PADDING), **quantizers("depthwise", "pointwise", "bias")},
     "QSeparableConv2D": {**SEPARABLE2D, **quantizers("depthwise", "pointwise", "bias")},
     "QDense": {**DENSE, **quantizers("kernel", "bias")},
     "QConv2DBatchnorm": {**CONV2D, **quantizers("kernel", "bias"), **FOLDING},

@@ -112,15 +112,15 @@ class NativeScoreboard:
     def __init__(self, library: ctypes.CDLL, uc: Any, core: CoreRules, memory: MemoryRules) -> None:
         self._library, self._uc = library, uc
         decoder = _BlockDecoder(library, uc)
-        read_register = unicorn_function("uc_reg_read")
-        settings = ctypes.byref(_settings(core, memory))
-        link = arm_const.UC_ARM_REG_LR
+        settings, read_register = ctypes.byref(_settings(core, memory)), unicorn_function("uc_reg_read")
         self._self = ctypes.c_void_p(
-            library.scoreboard_new(settings, decoder.callback, read_register, link, MAX_CALLS)
+            library.scoreboard_new(settings, decoder.callback, read_register, arm_const.UC_ARM_REG_LR, MAX_CALLS)
         )
         decoder.scoreboard = self._self
         # Hooks may outlive this object, but not the engine.
-        weakref.finalize(uc, _release, library, self._self, decoder).atexit = False
+        self._release = weakref.finalize(uc, _release, library, self._self, decoder)
+        self._release.atexit = False
+        self._kept: tuple[Counts, int, list[Call]] | None = None
         self._hooks = [add_native_hook(uc, unicorn.UC_HOOK_BLOCK, library.on_block, self._self)]
         kinds = unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE
         for region in memory.regions:
@@ -133,24 +133,35 @@ class NativeScoreboard:
 
     def counts(self) -> Counts:
         """See `Scoreboard.counts`."""
-        refuse_undecoded(int(self._library.scoreboard_undecoded(self._self)))
-        counts = _Counts()
-        self._library.scoreboard_counts(self._self, ctypes.byref(counts))
-        return counts.frozen()
+        counts, undecoded = self._kept[:2] if self._kept else self._read_counts()
+        refuse_undecoded(undecoded)
+        return counts
 
     def calls(self) -> list[Call]:
         """See `Scoreboard.calls`."""
-        records = (_Record * MAX_CALLS)()
-        number = int(self._library.scoreboard_records(self._self, records, MAX_CALLS))
-        if number > MAX_CALLS:
-            raise lost_calls()
-        return [Call(r.watch, r.depth, r.begin.frozen(), r.end.frozen()) for r in records[:number] if r.done]
+        return self._kept[2] if self._kept else self._read_calls()
 
     def detach(self) -> None:
         """See `Scoreboard.detach`."""
-        for hook in self._hooks:
-            uclib.uc_hook_del(self._uc._uch, hook)
-        self._hooks = []
+        if self._kept is None:
+            self._kept = (*self._read_counts(), self._read_calls())
+            for hook in self._hooks:
+                uclib.uc_hook_del(self._uc._uch, hook)
+            self._uc.ctl_flush_tb()  # translated code may hold the address of a hook
+            self._release()
+
+    def _read_counts(self) -> tuple[Counts, int]:
+        counts = _Counts()
+        self._library.scoreboard_counts(self._self, ctypes.byref(counts))
+        return counts.frozen(), int(self._library.scoreboard_undecoded(self._self))
+
+    def _read_calls(self) -> list[Call]:
+        number = int(self._library.scoreboard_records(self._self, None, 0))
+        if number > MAX_CALLS:
+            raise lost_calls()
+        records = (_Record * number)()
+        self._library.scoreboard_records(self._self, records, number)
+        return [Call(r.watch, r.depth, r.begin.frozen(), r.end.frozen()) for r in records if r.done]
 
 
 def _release(library: ctypes.CDLL, scoreboard: ctypes.c_void_p, _kept_alive: _BlockDecoder) -> None:

@@ -313,7 +313,8 @@ EXPORT uint32_t scoreboard_undecoded(const scoreboard *s) { return s->undecoded;
 EXPORT uint32_t scoreboard_records(const scoreboard *s, record *out, uint32_t max)
 {
     uint32_t n = s->n_records < max ? s->n_records : max;
-    memcpy(out, s->records, n * sizeof *out);
+    if (n)
+        memcpy(out, s->records, n * sizeof *out);
     return s->n_records + s->lost_records;
 }
 

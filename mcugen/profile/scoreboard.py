@@ -39,7 +39,7 @@ class Scoreboard(Protocol):
         """Finished calls of watched functions, in order of their beginning."""
 
     def detach(self) -> None:
-        """Removes the hooks; counts and calls stay."""
+        """Removes the hooks, while the engine is at rest; counts and calls stay."""
 
 
 class Cache:

@@ -5,7 +5,8 @@ RNE below is rounding half to even; `args` are the constructor arguments that `p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mcugen import tf_float
 from mcugen.ir import Float, Int
 
 Args = Mapping[str, Any]
+Log = Callable[[Float], Float]
 F = np.float32
 EPSILON = F(1e-7)
 LN2 = F(np.log(2.0))
@@ -50,6 +52,8 @@ def bits_grid(kind: str, args: Args, alpha: float) -> dict[str, Any]:
         return {"lo": -1, "hi": 1, "step": alpha, "bipolar": True, "monotone": plain}
     low = -(1 << unsigned) + args["symmetric"] if args.get("keep_negative", True) else 0
     step = alpha * 2.0 ** (args["integer"] - unsigned)
+    if not plain:
+        low = max(low, math.ceil(hswish_minimum(args) * 2.0 ** (unsigned - args["integer"]) * (1 + 2.0**-20) - 0.5))
     return {"lo": low, "hi": (1 << unsigned) - 1, "step": step, "monotone": plain, "linear": plain and alpha == 1.0}
 
 
@@ -101,7 +105,8 @@ def codes(kind: str, args: Args, lo: int, x: Float) -> Int:
         return clip(np.rint(hard_sigmoid(x / unit) * F(1 << (args["bits"] - 1))), 0, 1 << (args["bits"] - 1))
     if kind.endswith("po2"):
         lowest, _ = po2_exponents(kind, args)
-        whole: Int = np.ldexp(po2(kind, args, x).astype(np.float64), -lowest).astype(np.int64)
+        values = po2(kind, args, x, tf_float.packet_log)
+        whole: Int = np.ldexp(values.astype(np.float64), -lowest).astype(np.int64)
         return whole
     if "ternary" in kind:
         threshold = F(0.33 if args["threshold"] is None else args["threshold"])
@@ -160,6 +165,12 @@ def hswish(args: Args, x: Float) -> Float:
     return done
 
 
+def hswish_minimum(args: Args) -> float:
+    """The smallest value of x * min(relu(x + shift), top) / top."""
+    shift, top = args["relu_shift"], args["relu_upper_bound"]
+    return -shift * shift / (4 * top) if shift <= 2 * top else float(top - shift)
+
+
 def relu_codes(args: Args, x: Float) -> Int:
     slope, unit = args["negative_slope"], relu_unit(args)
     magnitude = args["bits"] - (slope != 0)
@@ -215,14 +226,14 @@ def po2_limits(kind: str, args: Args) -> tuple[int, int, float | None]:
     return int(-(2.0**bits)), int(high), bound
 
 
-def po2_exponent(kind: str, args: Args, magnitude: Float) -> Float:
+def po2_exponent(kind: str, args: Args, magnitude: Float, log: Log) -> Float:
     """The exponent for non-negative float32 values, as float32."""
     low, high, bound = po2_limits(kind, args)
     x = np.where(magnitude < EPSILON, EPSILON, magnitude)
     if bound is not None:
         x = np.where(x >= F(bound), F(bound), x)
     quadratic = args["quadratic_approximation"]
-    log2 = tf_float.log(np.sqrt(x) if quadratic else x) / LN2
+    log2 = log(np.sqrt(x) if quadratic else x) / LN2
     whole = np.floor(log2) if args["log2_rounding"] == "floor" else np.rint(log2)
     exponent = F(2 if quadratic else 1) * np.clip(whole, F(low), F(high))
     return np.where(magnitude < EPSILON, F(low), exponent)
@@ -230,17 +241,21 @@ def po2_exponent(kind: str, args: Args, magnitude: Float) -> Float:
 
 def po2_exponents(kind: str, args: Args) -> tuple[int, int]:
     """The lowest and highest exponent that occur for any input."""
-    ends = po2_exponent(kind, args, np.asarray([0, EPSILON, LARGEST], F))
+    ends = po2_exponent(kind, args, np.asarray([0, EPSILON, LARGEST], F), tf_float.packet_log)
     return int(ends.min()), int(ends.max())
 
 
-def po2(kind: str, args: Args, x: Float) -> Float:
-    """quantized_po2 and quantized_relu_po2 before the straight-through sum."""
+def po2(kind: str, args: Args, x: Float, log: Log = tf_float.log) -> Float:
+    """quantized_po2 and quantized_relu_po2 before the straight-through sum.
+
+    At the border between two powers TensorFlow's result may depend on an element's place in the array, because its
+    logarithm does; with `packet_log` it is that of all places but the size % 8 last.
+    """
     if kind == "quantized_po2":
         sign = np.where(x >= 0, F(1), F(-1))
-        return sign * np.exp2(po2_exponent(kind, args, np.abs(x)))
-    positive = np.exp2(po2_exponent(kind, args, np.maximum(x, F(0))))
+        return sign * np.exp2(po2_exponent(kind, args, np.abs(x), log))
+    positive = np.exp2(po2_exponent(kind, args, np.maximum(x, F(0)), log))
     if args["negative_slope"] == 0:
         return positive
     below = np.maximum(-x, F(0)) * F(args["negative_slope"])
-    return np.where(x >= 0, positive, -np.exp2(po2_exponent(kind, args, below)))
+    return np.where(x >= 0, positive, -np.exp2(po2_exponent(kind, args, below, log)))

@@ -131,7 +131,9 @@ class Quantizer:
         """
         x = flushed(x)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return activations.through(self.kind, self.args, x, self.dequantize(self.codes(x)))
+            po2 = self.kind.endswith("po2")
+            q = activations.po2(self.kind, self.args, x) if po2 else self.dequantize(self.codes(x))
+            return activations.through(self.kind, self.args, x, q)
 
     def weights(self, w: Float) -> Quantized:
         """Quantized kernel weights, with QKeras's change of alpha=None to 'auto_po2' (symmetric) inside layers.

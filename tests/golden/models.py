@@ -1,4 +1,4 @@
-"""Small models for the golden tests, built by TensorFlow in the oracle's process: every layer class, and random stacks."""
+"""Small models for the golden tests, built in the oracle's process: every layer class, and random stacks."""
 
 from __future__ import annotations
 
@@ -76,10 +76,15 @@ def sequential_1d() -> Any:
             QConv1D(4, 3, input_shape=(16, 2), kernel_quantizer=binary(), bias_quantizer=quantized_bits(4, 0)),
             QActivation("binary"),
             L.MaxPooling1D(2),
-            QSeparableConv1D(3, 3, padding="causal", depthwise_quantizer="quantized_bits(4,0,1,alpha='auto')",
-                             pointwise_quantizer=stochastic_binary(alpha="auto")),  # fmt: skip
+            QSeparableConv1D(
+                3,
+                3,
+                padding="same",
+                depthwise_quantizer="quantized_bits(4,0,1,alpha='auto')",
+                pointwise_quantizer=stochastic_binary(alpha="auto"),
+            ),
             L.BatchNormalization(scale=False),
-            L.Conv1D(3, 2, dilation_rate=2),
+            L.Conv1D(3, 2, dilation_rate=2, padding="causal"),
             L.BatchNormalization(center=False),
             L.GlobalAveragePooling1D(keepdims=True),
             L.Flatten(),
@@ -90,12 +95,16 @@ def sequential_1d() -> Any:
 
 
 def nested() -> Any:
-    inner = tf.keras.Sequential(
-        [QDense(4, kernel_quantizer=quantized_bits(3, 0, 1), input_shape=(4,), name="dense"), L.BatchNormalization(),
-         QActivation("binary", name="sign")], name="inner")  # fmt: skip
+    def chain(name: str) -> Any:
+        dense = QDense(4, kernel_quantizer=quantized_bits(3, 0, 1), input_shape=(4,), name="dense")
+        return tf.keras.Sequential([dense, L.BatchNormalization(), QActivation("binary", name="sign")], name=name)
+
+    inner = chain("inner")
     a = tf.keras.Input((3,), name="a")
     middle_in = tf.keras.Input((3,))
-    middle = tf.keras.Model(middle_in, inner(L.BatchNormalization(name="before")(L.Dense(4)(middle_in))), name="middle")
+    middle = tf.keras.Model(
+        middle_in, chain("chain")(L.BatchNormalization(name="before")(L.Dense(4)(middle_in))), name="middle"
+    )
     b = tf.keras.Input((4,), name="b")
     shared = L.Dense(4, name="shared")
     x = L.Concatenate()([middle(a), inner(b), shared(b), shared(shared(b))])
@@ -148,7 +157,11 @@ def random_model(seed: int) -> Any:
     for _ in range(int(rng.integers(2, 5))):
         before, kind = x, rng.integers(4)
         bias = pick([lambda: None, lambda: quantized_bits(8, 2, 1)])
-        common = {"padding": str(rng.choice(["same", "valid"])), "bias_quantizer": bias, "use_bias": bool(rng.integers(2))}
+        common = {
+            "padding": str(rng.choice(["same", "valid"])),
+            "bias_quantizer": bias,
+            "use_bias": bool(rng.integers(2)),
+        }
         filters, kernel = int(rng.integers(1, 10)), int(rng.integers(1, 4))
         if kind == 0:
             x = QConv2D(filters, kernel, strides=int(rng.integers(1, 3)), kernel_quantizer=pick(WEIGHTS), **common)(x)

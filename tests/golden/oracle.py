@@ -1,7 +1,7 @@
 """TensorFlow's and QKeras's side of the golden tests, run once in a process of its own: python oracle.py FOLDER.
 
-Writes quantizers.npz, floats.npz, and for each model NAME.h5, NAME.keras and NAME.npz with its weights as Keras has them
-("layer|weight") and as the layers' own quantizers make them ("layer|weight|q").
+Writes quantizers.npz, floats.npz, and for each model NAME.h5, NAME.keras and NAME.npz with its weights as Keras has
+them ("layer|weight") and as the layers' own quantizers make them ("layer|weight|q").
 """
 
 from __future__ import annotations

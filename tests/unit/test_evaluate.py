@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from sklearn.metrics import roc_auc_score
 
 from mcugen.errors import McugenError
 from mcugen.evaluate import EvaluatedModel, evaluate, summary
+from mcugen.evaluate.measure import Question, measure, mistakes
 from mcugen.evaluate.pictures import shortened, thinned
 from mcugen.metrics.curves import Accepted, roc
-from mcugen.metrics.pairs import read_pairs
+from mcugen.metrics.pairs import Pair, read_pairs
+from mcugen.metrics.verification import k_fold_accuracy
 
 PEOPLE, IMAGES = 8, 3
 
@@ -129,6 +132,21 @@ def test_folds(faces: Path) -> None:
         run(faces, [FLOAT], folds=[3])
 
 
+def test_mistakes_are_the_wrong_answers_the_worst_first() -> None:
+    rows = [("A", "B", False), ("C", "D", False), ("E", "E", True), ("F", "F", True)]
+    pairs = tuple(Pair(f"{a}/1", f"{b}/2", same, 1) for a, b, same in rows)
+    cosines = {"A": 0.5, "C": 0.9, "E": 0.6, "F": 0.3}  # best threshold: just above 0.9, so E and F are refused
+    question = Question(pairs)
+    scores = np.array(list(cosines.values()))
+    judged = k_fold_accuracy(scores, question.same, question.fold)
+    vectors = np.ones((len(question.names), 2), np.float32)
+    answered = replace(measure(FLOAT, vectors, question), scores=scores, k_fold=judged)
+    found = mistakes(question, answered)
+    assert [mistake.pair.first for mistake in found] == ["F/1", "E/1"]
+    assert [mistake.distance for mistake in found] == pytest.approx([0.6, 0.3])
+    assert mistakes(question, answered, among=np.array([True, True, True, False]))[0].pair.first == "E/1"
+
+
 def test_labelled_folders_instead_of_pairs(faces: Path) -> None:
     result = evaluate([FLOAT], faces / "images")
     assert result["pairs_from"] == "built from folders" and len(result["selected_folds"]) == 4
@@ -228,11 +246,16 @@ def test_embeddings_that_all_score_alike_are_reported(faces: Path, tmp_path: Pat
     assert (result["auc"], result["eer"], result["accuracy"]) == (0.5, 0.5, 0.5)
 
 
-def test_a_report_folder_that_cannot_be_written_is_named(faces: Path, tmp_path: Path) -> None:
+def test_a_report_folder_that_cannot_be_written_is_named_before_any_work(faces: Path, tmp_path: Path) -> None:
+    def never(pixels: np.ndarray) -> np.ndarray:
+        raise AssertionError("embedded for nothing")
+
     (tmp_path / "file").write_text("in the way")
-    for cache in (None, tmp_path / "cache"):
-        with pytest.raises(McugenError, match="writable"):
-            run(faces, [FLOAT], tmp_path / "file", cache_dir=cache)
+    with pytest.raises(McugenError, match="name a writable --report folder"):
+        run(faces, [EvaluatedModel("m", never, (6, 6))], tmp_path / "file")
+    (tmp_path / "report" / "evaluate.html").mkdir(parents=True)
+    with pytest.raises(McugenError, match=r"evaluate\.html: cannot be written"):
+        run(faces, [FLOAT], tmp_path / "report")
 
 
 def test_thinned_curves_keep_their_corners() -> None:

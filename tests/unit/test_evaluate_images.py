@@ -210,6 +210,18 @@ def test_a_cache_that_cannot_be_written_is_an_error(folder: Path, tmp_path: Path
         embed_images(Counting().model(), source, NAMES, tmp_path / "file" / "cache")
 
 
+def test_a_failed_replacement_leaves_no_temporary_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: str, target: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", full)
+    with open_images(folder) as source, pytest.raises(McugenError, match="disk full"):
+        embed_images(Counting().model(), source, NAMES, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_bad_embeddings_name_model_and_image(folder: Path) -> None:
     def nan_for_b2(pixels: np.ndarray) -> np.ndarray:
         return np.where(np.arange(len(pixels))[:, None] == 4, np.nan, 1.0) * np.ones((1, 5), np.float32)

@@ -1,0 +1,243 @@
+"""The command line: arguments to functions, results to text, errors to one message and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcugen import __version__
+from mcugen.errors import McugenError
+
+Command = Callable[..., Any]
+_MODEL = click.argument("model", type=click.Path(path_type=Path))
+_BOARD = click.option("--board", default="nucleo-h743zi", show_default=True, help="Board name or a .toml file.")
+_TOOLCHAIN = click.option("--toolchain", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True)
+_GOAL = click.option("--for", "goal", type=click.Choice(["time", "flash", "ram"]), default="time", show_default=True,
+                     help="What the kernels are chosen for.")  # fmt: skip
+_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the result as JSON.")
+_ON = click.option("--on", "engine", default="host", show_default=True,
+                   help="reference, host, unicorn, qemu, renode, or a serial port (any pyserial URL).")  # fmt: skip
+
+
+def _grid_options(command: Command) -> Command:
+    """--input-scale and --input-offset: what uint8 u stands for, (u - offset) * scale."""
+    command = click.option("--input-offset", type=click.IntRange(0, 255), default=128, show_default=True,
+                           help="uint8 u stands for (u - OFFSET) * SCALE.")(command)  # fmt: skip
+    return click.option("--input-scale", type=float, default=1 / 128, show_default=True)(command)
+
+
+class _Group(click.Group):
+    """Errors become one message and an exit code; tracebacks only with MCUGEN_DEBUG=1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["standalone_mode"] = False
+        try:
+            result = super().main(*args, **kwargs)
+            sys.exit(result if isinstance(result, int) else 0)
+        except McugenError as error:
+            _fail(f"error: {error}", error.exit_code)
+        except click.exceptions.Abort:
+            _fail("interrupted", 130)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.exit(2)
+        except MemoryError:
+            _fail("error: out of memory; use fewer samples at a time or a smaller model", 2)
+        except Exception as error:
+            _fail(f"error: unexpected {type(error).__name__}: {error}; this is a bug: report it with MCUGEN_DEBUG=1 output", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    if os.environ.get("MCUGEN_DEBUG"):
+        traceback.print_exc()
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+@click.group(cls=_Group)
+@click.version_option(__version__, prog_name="mcugen")
+def main() -> None:
+    """From a trained mixed-precision QKeras model to verified firmware on a microcontroller."""
+
+
+def command(name: str) -> Callable[[Command], Command]:
+    """Registers a function of mcugen.commands as a subcommand; imports happen when it runs."""
+
+    def register(function: Command) -> Command:
+        @functools.wraps(function)
+        def run(**kwargs: Any) -> Any:
+            return function(**kwargs)
+
+        registered: Command = main.command(name)(run)
+        return registered
+
+    return register
+
+
+@command("build")
+@_MODEL
+@_BOARD
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to make.  [default: build/MODEL]")
+@_TOOLCHAIN
+@_GOAL
+@_grid_options
+@_JSON
+@click.option("--flash-limit", type=click.IntRange(0), help="Bytes of flash allowed (default: all of the board's).")
+@click.option("--ram-limit", type=click.IntRange(0), help="Bytes of RAM allowed (default: all of the board's).")
+@click.option("--explain", is_flag=True, help="Say which kernel each layer got and what the others would cost.")
+def build_command(**options: Any) -> int:
+    """Build firmware for MODEL (.h5, .keras or SavedModel): ELF, binary, C sources and report."""
+    from mcugen.commands.build import build
+
+    return build(**options)
+
+
+@command("run")
+@_MODEL
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_ON
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to save the outputs (.npy, float32).")
+@_BOARD
+@_TOOLCHAIN
+@_GOAL
+@_grid_options
+def run_command(**options: Any) -> int:
+    """Run MODEL on INPUTS.npy (N, ...) and save the dequantized outputs."""
+    from mcugen.commands.run import run
+
+    return run(**options)
+
+
+@command("verify")
+@_MODEL
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@_ON
+@_BOARD
+@_TOOLCHAIN
+@_GOAL
+@_grid_options
+@_JSON
+@click.option("--samples", type=click.IntRange(1), default=8, show_default=True, help="Random samples without INPUTS.")
+@click.option("--qkeras/--no-qkeras", default=None, help="Compare with QKeras too.  [default: where it is installed]")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the error by layer (PNG).")
+def verify_command(**options: Any) -> int:
+    """Compare an engine with the reference, and the reference with QKeras, layer by layer, integer by integer."""
+    from mcugen.commands.verify import verify_model
+
+    return verify_model(**options)
+
+
+@command("profile")
+@_MODEL
+@_BOARD
+@_TOOLCHAIN
+@_GOAL
+@_grid_options
+@_JSON
+@click.option("--compare", type=click.Path(path_type=Path), help="JSON of an earlier profile to compare with.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the cost by layer (PNG).")
+def profile_command(**options: Any) -> int:
+    """Count instructions and model cycles of every layer in the simulated board."""
+    from mcugen.commands.profile import profile
+
+    return profile(**options)
+
+
+@command("plan")
+@_MODEL
+@_BOARD
+@_GOAL
+@_grid_options
+@_JSON
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw memory over time (PNG).")
+def plan_command(**options: Any) -> int:
+    """Show where every tensor lives, when, and who causes the peak."""
+    from mcugen.commands.plan import plan
+
+    return plan(**options)
+
+
+@command("check")
+@_MODEL
+@_grid_options
+@_JSON
+def check_command(**options: Any) -> int:
+    """Say what would be refused, what cannot be proved exact and why, and how to mend it."""
+    from mcugen.commands.check import check
+
+    return check(**options)
+
+
+@command("evaluate")
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--images", required=True, type=click.Path(path_type=Path), help="Folder (or tar) Person/Person_0001.jpg.")
+@click.option("--pairs", type=click.Path(path_type=Path), help="Pairs in LFW's format; made from the folders if absent.")
+@click.option("--folds", help="Folds to use, as 1,2 (default: all).")
+@_ON
+@_JSON
+@click.option("--report", "report_dir", type=click.Path(path_type=Path), help="Folder for the HTML page and the cache.")
+@click.option("--against", type=click.Choice(["float", "qkeras"]), help="Also evaluate the network in QKeras, or in float.")
+@_BOARD
+@_TOOLCHAIN
+@_grid_options
+def evaluate_command(**options: Any) -> int:
+    """Score embeddings on verification pairs: accuracy, ROC, AUC, EER, agreement between formats."""
+    from mcugen.commands.evaluate import evaluate_models
+
+    return evaluate_models(**options)
+
+
+@command("flash")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--tool", help="Flash tool to use (default: the first one found).")
+@click.option("--serial", "serial_number", help="Serial number of the probe, when several are connected.")
+def flash_command(**options: Any) -> int:
+    """Write the firmware in FOLDER to a board over USB."""
+    from mcugen.commands.flash import flash
+
+    return flash(**options)
+
+
+@command("test")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--port", required=True, help="Serial port (any pyserial URL), auto, or unicorn.")
+@_grid_options
+@_JSON
+def test_command(**options: Any) -> int:
+    """Ask the device behind PORT for outputs and compare them with the reference, integer by integer."""
+    from mcugen.commands.test import test_device
+
+    return test_device(**options)
+
+
+@command("boards")
+def boards_command() -> int:
+    """List the boards."""
+    from mcugen.boards import list_boards, load_board
+
+    for name in list_boards():
+        click.echo(f"{name:16s} {load_board(name).title}")
+    return 0
+
+
+def save_json(path: Path | None, data: Any) -> None:
+    """Writes JSON where the user asked for it."""
+    if path is not None:
+        from mcugen.inputs import write_text
+
+        write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

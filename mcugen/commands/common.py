@@ -1,0 +1,36 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mcugen.errors import McugenError
+from mcugen.ir import Graph
+from mcugen.pipeline import integer_graph
+from mcugen.quantise import InputGrid
+
+
+def make_grid(input_scale: float, input_offset: int) -> InputGrid:
+    """The grid of uint8 inputs; refuses scales that make no sense."""
+    if not 0 < input_scale < 1e6:
+        raise McugenError("--input-scale", f"{input_scale} is no positive number", "give a number such as 0.0078125")
+    return InputGrid(input_scale, input_offset)
+
+
+def read_graph(model: Path, grid: InputGrid) -> Graph:
+    """The model's integer graph."""
+    return integer_graph(model, grid)
+
+
+def say(text: str) -> None:
+    """Progress, to standard error."""
+    click.echo(text, err=True)
+
+
+def progress(done: int, total: int) -> None:
+    """One line of progress that overwrites itself on a terminal and keeps quiet in files."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{done} of {total}" + ("\n" if done == total else ""), err=True, nl=False)

@@ -1,0 +1,64 @@
+"""mcugen plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcugen.boards import load_board
+from mcugen.cli import save_json
+from mcugen.commands.common import make_grid, read_graph
+from mcugen.plan import Plan, plan_memory
+from mcugen.report import table
+from mcugen.select import select_kernels
+
+
+def plan(
+    model: Path, board: str, goal: str, input_scale: float, input_offset: int, json_path: Path | None, picture: Path | None
+) -> int:
+    graph = read_graph(model, make_grid(input_scale, input_offset))
+    chosen = load_board(board)
+    calls = select_kernels(graph, chosen, goal)
+    found = plan_memory(graph, calls, chosen)
+    names = [call.node.name for call in calls]
+    rows = [
+        (", ".join(p.buffer.tensors), p.bank, p.offset, p.buffer.bytes, _time(p.buffer.first, names), _time(p.buffer.last, names))
+        for p in sorted(found.places, key=lambda p: (p.buffer.first, p.bank, p.offset))
+    ]
+    click.echo(table(("tensors", "bank", "offset", "bytes", "from", "to"), rows))
+    summary = describe(found, names)
+    banks = ", ".join(f"{bank} {size:,}" for bank, size in summary["banks"].items())
+    click.echo(f"\narena {found.arena_bytes:,} bytes ({banks}); no plan needs less than {found.lower_bound:,}")
+    peak = summary["peak"]
+    click.echo(f"peak at {peak['at']}: " + ", ".join(f"{t} {b:,}" for t, b in peak["tensors"].items()))
+    save_json(json_path, summary)
+    if picture is not None:
+        from mcugen.commands.pictures import draw_plan
+
+        draw_plan(found, names, picture)
+    return 0
+
+
+def _time(index: int, names: list[str]) -> str:
+    return "input" if index < 0 else "output" if index >= len(names) else names[index]
+
+
+def describe(found: Plan, names: list[str]) -> dict[str, Any]:
+    """The plan as JSON: banks, places, the busiest moment and who causes it."""
+    times = range(-1, found.calls + 1)
+    alive = {t: [p for p in found.places if p.buffer.first <= t <= p.buffer.last] for t in times}
+    busiest = max(times, key=lambda t: sum(p.buffer.bytes for p in alive[t]))
+    tensors = {p.buffer.tensors[-1]: p.buffer.bytes for p in sorted(alive[busiest], key=lambda p: -p.buffer.bytes)}
+    return {
+        "arena_bytes": found.arena_bytes,
+        "lower_bound": found.lower_bound,
+        "banks": {bank: found.bank_bytes(bank) for bank in found.banks},
+        "peak": {"at": _time(busiest, names), "tensors": tensors},
+        "places": [
+            {"tensors": list(p.buffer.tensors), "bank": p.bank, "offset": p.offset, "bytes": p.buffer.bytes,
+             "from": _time(p.buffer.first, names), "to": _time(p.buffer.last, names)}
+            for p in found.places
+        ],
+    }  # fmt: skip

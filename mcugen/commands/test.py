@@ -1,0 +1,100 @@
+"""mcugen test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from mcugen.boards import load_board
+from mcugen.build import MANIFEST, VECTORS
+from mcugen.cli import save_json
+from mcugen.commands.common import make_grid, progress
+from mcugen.engines import open_engine
+from mcugen.engines.host import from_bytes, to_bytes
+from mcugen.errors import CheckFailed, McugenError
+from mcugen.inputs import read_inputs
+from mcugen.interpret import encode_inputs, interpret
+from mcugen.ir import Array
+from mcugen.pipeline import integer_graph
+from mcugen.protocol import Device
+
+
+def test_device(
+    folder: Path, inputs: tuple[Path, ...], port: str, input_scale: float, input_offset: int, json_path: Path | None
+) -> int:
+    manifest = read_manifest(folder)
+    encoded, expected = _vectors(folder, manifest, inputs, input_scale, input_offset)
+    device = open_engine(port, folder / "firmware.elf", load_board(manifest["board"]), digest=bytes.fromhex(manifest["digest"]))
+    with device:
+        hello = device.hello()
+        result = compare(device, encoded, expected)
+    result |= {"port": port, "model": hello.model, "board": hello.board, "digest": manifest["digest"]}
+    save_json(json_path, result)
+    click.echo(f"{hello.model} on {hello.board} at {port}: {result['equal']:,} of {result['values']:,} output bytes equal")
+    click.echo(f"{result['samples']} samples, {result['cycles']:,} {device.counter} each, stack {result['stack_bytes']:,} bytes")
+    if result["first_difference"] is not None:
+        raise CheckFailed(port, f"output differs: {result['first_difference']}", "run `mcugen verify` to find the layer")
+    click.echo("passed")
+    return 0
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """mcugen.json of a build folder."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        return {"board": str(manifest["board"]), "digest": str(manifest["digest"]), **manifest}
+    except OSError as error:
+        raise McugenError(str(folder), f"holds no {MANIFEST} ({error.strerror})", "name a folder made by `mcugen build`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
+
+
+def _vectors(
+    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], scale: float, offset: int
+) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    """Bytes of every sample's inputs, and of its outputs as the reference computes them."""
+    if "source" not in manifest:
+        if inputs:
+            raise McugenError(str(folder), "does not hold the model file", "test without INPUTS, or build from an .h5 file")
+        return _stored(folder)
+    grid = make_grid(scale, offset)
+    graph = integer_graph(folder / manifest["source"], grid)
+    if inputs:
+        codes = encode_inputs(graph, read_inputs(inputs, grid))
+    else:
+        with np.load(folder / VECTORS, allow_pickle=False) as stored:
+            codes = [stored[f"input{i}"] for i in range(len(graph.inputs))]
+    found = interpret(graph, codes)
+    types = [graph[name].type for name in graph.inputs]
+    encoded = [[to_bytes(x[i : i + 1], t).tobytes() for x, t in zip(codes, types, strict=True)] for i in range(len(codes[0]))]
+    kinds = [(found[name], graph[name].type) for name in graph.outputs]
+    return encoded, [[to_bytes(y[i : i + 1], t).tobytes() for y, t in kinds] for i in range(len(codes[0]))]
+
+
+def _stored(folder: Path) -> tuple[list[list[bytes]], list[list[bytes]]]:
+    raise McugenError(str(folder), "was built from a SavedModel, whose file is not kept", "build it from an .h5 or .keras file")
+
+
+def compare(device: Device, encoded: list[list[bytes]], expected: list[list[bytes]]) -> dict[str, Any]:
+    """Counts of equal output bytes; the first difference by sample, output and byte."""
+    values = equal = cycles = stack = 0
+    first: str | None = None
+    for i, (data, want) in enumerate(zip(encoded, expected, strict=True)):
+        answer = device.infer(data)
+        cycles, stack = answer.cycles, max(stack, answer.stack_bytes)
+        for k, (got, wanted) in enumerate(zip(answer.outputs, want, strict=True)):
+            same = np.frombuffer(got, np.uint8) == np.frombuffer(wanted, np.uint8)
+            values, equal = values + same.size, equal + int(same.sum())
+            if first is None and not same.all():
+                at = int(np.flatnonzero(~same)[0])
+                first = f"sample {i}, output {k}, byte {at}: expected {wanted[at]}, got {got[at]}"
+        progress(i + 1, len(encoded))
+    return {"samples": len(encoded), "values": values, "equal": equal, "first_difference": first, "cycles": cycles,
+            "stack_bytes": stack, "passed": first is None}  # fmt: skip
+
+
+__all__ = ["Array", "compare", "from_bytes", "read_manifest", "test_device"]

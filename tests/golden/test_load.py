@@ -1,0 +1,95 @@
+"""The loader against Keras: the same weights, quantized as the layers do it, from .h5 and .keras alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcugen.ir import Network
+from mcugen.load import load
+from mcugen.reference import golden
+
+NAMES = ["every2d", "plain2d", "sequential", "nested", "frozen", *(f"random{seed}" for seed in range(12))]
+QUANTIZER_OF = {
+    "kernel": "kernel_quantizer",
+    "depthwise_kernel": "depthwise_quantizer",
+    "pointwise_kernel": "pointwise_quantizer",
+    "bias": "bias_quantizer",
+    "gamma": "gamma_quantizer",
+    "beta": "beta_quantizer",
+    "moving_mean": "mean_quantizer",
+    "moving_variance": "variance_quantizer",
+}
+AS_ACTIVATION = ("bias", "beta", "moving_mean")
+
+
+@pytest.mark.parametrize("kind", ["h5", "keras"])
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_those_of_keras(name: str, kind: str, oracle: Path) -> None:
+    network = load(oracle / f"{name}.{kind}")
+    with np.load(oracle / f"{name}.npz") as file:
+        wanted = {key: file[key] for key in file.files if not key.endswith("|iteration")}
+    found: dict[str, Any] = {}
+    for layer in network.layers:
+        if "@" in layer.name:
+            continue
+        for weight, value in layer.weights.items():
+            key = f"{layer.name}|{weight}"
+            found[key] = value
+            quantizer = layer.config.get(QUANTIZER_OF.get(weight, ""))
+            if quantizer is not None and f"{key}|q" in wanted:
+                done = quantizer.bias(value) if weight in AS_ACTIVATION else quantizer.weights(value)
+                found[f"{key}|q"] = done.values if done.exact else value + (-value + done.values)
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert np.array_equal(found[key], value), key
+
+
+def without_digest(network: Network) -> list[Any]:
+    return [(layer.name, layer.class_name, dict(layer.config), layer.inputs) for layer in network.layers]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_formats_give_the_same_network(name: str, oracle: Path) -> None:
+    one, two = load(oracle / f"{name}.h5"), load(oracle / f"{name}.keras")
+    assert without_digest(one) == without_digest(two)
+    assert dataclasses.replace(one, layers=(), digest="") == dataclasses.replace(two, layers=(), digest="")
+    for a, b in zip(one.layers, two.layers, strict=True):
+        assert a.weights.keys() == b.weights.keys()
+        assert all(np.array_equal(a.weights[key], b.weights[key]) for key in a.weights)
+
+
+def inputs_of(network: Network, count: int) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    shapes = {layer.name: layer.config["shape"] for layer in network.layers if layer.class_name == "InputLayer"}
+    return {name: rng.uniform(-1, 1, (count, *shapes[name])).astype(np.float32) for name in network.inputs}
+
+
+@pytest.mark.parametrize("kind", ["h5", "keras"])
+def test_golden_runs_nested_models_in_batches(kind: str, oracle: Path) -> None:
+    path = oracle / f"nested.{kind}"
+    network = load(path)
+    inputs = inputs_of(network, 5)
+    seen: list[tuple[int, int]] = []
+    found = golden(path, inputs, layers=True, batch=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    assert set(found) == {layer.name for layer in network.layers}
+    assert all(len(value) == 5 and value.dtype == np.float32 for value in found.values())
+    assert np.array_equal(found["a"], inputs["a"])
+    joined = [
+        found[name] for name in next(layer for layer in network.layers if layer.class_name == "Concatenate").inputs
+    ]
+    assert np.array_equal(found[network.outputs[1]], np.concatenate(joined, axis=-1))
+
+
+def test_golden_reads_every_layer_class_from_keras_archives(oracle: Path) -> None:
+    path = oracle / "every2d.keras"
+    network = load(path)
+    one = golden(path, inputs_of(network, 2)["image"], layers=["folded", "tanh"])
+    two = golden(oracle / "every2d.h5", inputs_of(network, 2)["image"], layers=["folded", "tanh"])
+    assert set(one) == {network.outputs[0], "folded", "tanh"}
+    assert all(np.array_equal(one[key], two[key]) for key in one)

@@ -1,0 +1,22 @@
+"""The float32 twins against TensorFlow, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from float_cases import arrays
+
+from mcugen import tf_float
+
+
+@pytest.mark.parametrize("function", ["rsqrt", "log", "mean"])
+def test_equals_tensorflow(function: str, oracle: Path) -> None:
+    if function == "rsqrt" and "rsqrtps" not in tf_float.rsqrt_source():
+        pytest.skip("needs the instruction rsqrtps")
+    with np.load(oracle / "floats.npz") as results:
+        for name, key, x in arrays():
+            if name == function:
+                found = getattr(tf_float, name)(x)
+                assert np.array_equal(found, results[f"{name}|{key}"]), key
