@@ -38,7 +38,9 @@ class Built:
     report: dict[str, Any]
 
 
-def build(compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None, source: Path | None = None) -> Built:
+def build(
+    compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None, source: Path | None = None
+) -> Built:
     """Compiles, measures, checks the budget and puts everything in `folder`, whole or not at all.
 
     Args:

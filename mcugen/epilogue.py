@@ -27,14 +27,14 @@ class Step:
     """
 
     kind: str
-    value: Float | None = None
+    value: Float | np.float32 | None = None
     operand: int = 0
     quantizer: Quantizer | None = None
 
     @property
     def constant(self) -> Float:
         assert self.value is not None
-        return self.value
+        return np.asarray(self.value)
 
     @cached_property
     def table(self) -> StepTable | None:
@@ -120,7 +120,8 @@ def fixed_codes(form: Fixed, acc: Int, residual: Int | None) -> Int:
     total = form.offset + ((acc << form.pre) * form.mult >> 32)
     if residual is not None and form.residual_shift is not None:
         total = total + (residual << form.residual_shift)
-    return np.clip(total >> form.post, form.lo, form.hi)
+    codes: Int = np.clip(total >> form.post, form.lo, form.hi)
+    return codes
 
 
 def finish(epilogue: Epilogue, acc: Int, operands: Sequence[Float], residual: Int | None) -> Array:

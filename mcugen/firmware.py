@@ -42,6 +42,7 @@ def defines(board: Board) -> tuple[str, ...]:
         f"MCU_UART_IRQ={uart['irq']}",
         f"MCU_UART_IRQS={uart['irqs']}",
         f"MCU_UART_BAUD={uart['baud']}u",
+        f"MCU_NULL_BYTES={board.limits['null_bytes']}u",
     )
 
 

@@ -65,7 +65,7 @@ class TensorType:
         if self.bipolar:
             return 1
         for bits in (8, 16):
-            if self.lo >= -(1 << (bits - 1)) and self.hi < 1 << (bits - 1) or self.lo >= 0 and self.hi < 1 << bits:
+            if (self.lo >= -(1 << (bits - 1)) and self.hi < 1 << (bits - 1)) or (self.lo >= 0 and self.hi < 1 << bits):
                 return bits
         return 32
 

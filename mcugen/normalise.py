@@ -185,7 +185,8 @@ def _qbatchnorm(b: _Builder, layer: Layer) -> str:
         key = {"moving_mean": "mean_quantizer", "moving_variance": "variance_quantizer"}.get(name, f"{name}_quantizer")
         quantizer = layer.config.get(key) if name in layer.weights else None
         if quantizer is not None and name in ("gamma", "moving_variance"):
-            return quantizer.weights(values).values
+            found: Quantizer = quantizer
+            return found.weights(values).values
         return _quantize_values(values, quantizer)
 
     gamma, beta = quantized("gamma", 1.0), quantized("beta", 0.0)

@@ -29,7 +29,8 @@ def pack_rows(rows: Int, bits: int, whole: bool = False) -> Array:
         fields = fields.reshape(1, -1)
     each = 8 // bits
     fields = np.pad(fields, ((0, 0), (0, -fields.shape[1] % each))).reshape(fields.shape[0], -1, each)
-    return np.bitwise_or.reduce(fields << (np.arange(each, dtype=np.uint8) * bits), axis=-1).astype(np.uint8)
+    packed: Array = np.bitwise_or.reduce(fields << (np.arange(each, dtype=np.uint8) * bits), axis=-1)
+    return packed.astype(np.uint8)
 
 
 def unpack_rows(data: Array, bits: int, count: int) -> Int:

@@ -78,8 +78,8 @@ def plan_memory(graph: Graph, calls: Sequence[Call], board: Board, reserved: Map
             fact = f"{buffer.bytes:,} bytes fit no memory beside what lives at the same time (free: {banks})"
             raise CheckFailed(buffer.tensors[0], fact, "make the layer smaller, use --for ram or a larger board")
         placed.append(place)
-    banks = tuple(bank for bank in room if any(place.bank == bank for place in placed))
-    plan = Plan(tuple(placed), banks, lower_bound(buffers), len(calls))
+    used = tuple(bank for bank in room if any(place.bank == bank for place in placed))
+    plan = Plan(tuple(placed), used, lower_bound(buffers), len(calls))
     check_plan(plan)
     return plan
 
@@ -91,8 +91,8 @@ def arena_regions(board: Board) -> list[Region]:
 
 def make_buffers(graph: Graph, calls: Sequence[Call]) -> list[Buffer]:
     """One buffer a tensor, joined where a kernel may write over an input that nobody reads later."""
-    last: dict[str, int] = {name: -1 for name in graph.inputs}
-    made: dict[str, int] = {name: -1 for name in graph.inputs}
+    last: dict[str, int] = dict.fromkeys(graph.inputs, -1)
+    made: dict[str, int] = dict.fromkeys(graph.inputs, -1)
     for time, call in enumerate(calls):
         made[call.node.name] = last[call.node.name] = time
         last.update(dict.fromkeys(call.node.inputs, time))

@@ -19,6 +19,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 from mcugen.errors import McugenError
 from mcugen.toolchain import compile_native
 
+
 @cache
 def load_plugin(sources: tuple[Path, ...]) -> ctypes.CDLL | None:
     """The library built from `sources` (C files, and headers beside them); None where no compiler works."""

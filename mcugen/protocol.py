@@ -162,6 +162,7 @@ class Device:
             try:
                 return messages.parse_result(self._exchange(Type.INFER, payload, self._infer_timeout))
             except _Refused as refused:
+                self._check_reset(hello)
                 if refused.code != Code.INPUTS or attempt == _INPUT_ATTEMPTS - 1:
                     raise self._refusal(Type.INFER, refused) from refused
             except BrokenFrame as broken:
@@ -264,15 +265,19 @@ class Device:
         """Why there was no answer: a fault the device tells of, or nothing at all."""
         before = self._hello
         if before is not None and kind is not Type.HELLO:
-            now = self.hello()  # raises if the device stays silent
-            if now.boots != before.boots or now.uptime_ms < before.uptime_ms:
-                return self._fault(now)
+            self._check_reset(before)
             return self._error(f"answers HELLO but not {kind.name}", "raise the time limit, or look for noise on the line")
         noise = f" ({self._reader.broken} broken frames came)" if self._reader.broken else ""
         return self._error(
             f"no answer to {kind.name} after {ATTEMPTS} tries{noise}",
             "check that the firmware is flashed, the port is the board's and the baud rate its own",
         )
+
+    def _check_reset(self, before: Hello) -> None:
+        """Raise if the device does not answer HELLO or was reset since `before`."""
+        now = self.hello()
+        if now.boots != before.boots or now.uptime_ms < before.uptime_ms:
+            raise self._fault(now)
 
     def _fault(self, hello: Hello) -> McugenError:
         fault = hello.fault

@@ -93,14 +93,14 @@ class _Chain:
         self.start = np.where(self.rising > 0, lo, -hi)
         self.stop = np.where(self.rising > 0, hi, -lo)
 
-    def codes(self, acc: Int, residual: float | Float) -> Array:
+    def codes(self, acc: Int, residual: float | np.float32) -> Array:
         operand = np.asarray(residual, np.float32)
         return evaluate(self.steps, acc.astype(np.float32), [operand] * 8)
 
-    def reaches(self, along: Int, levels: Array, residual: float | Float = 0.0) -> Array:
+    def reaches(self, along: Int, levels: Array, residual: float | np.float32 = 0.0) -> Array:
         return self.codes(along * self.rising, residual) >= levels
 
-    def thresholds(self, levels: Int, residual: Float | float = 0.0) -> Int:
+    def thresholds(self, levels: Int) -> Int:
         """(levels, channels): the first `along` whose code reaches the level, stop + 1 where none does."""
         low = np.broadcast_to(self.start - 1, (levels.size, self.start.size)).copy()
         high = np.broadcast_to(self.stop + 1, low.shape).copy()
@@ -108,7 +108,7 @@ class _Chain:
         while (high - low > 1).any():
             middle = (low + high) >> 1
             inside = (middle >= self.start) & (middle <= self.stop)
-            reached = self.reaches(np.clip(middle, self.start, self.stop), column, residual) & inside
+            reached = self.reaches(np.clip(middle, self.start, self.stop), column) & inside
             reached |= middle > self.stop
             high, low = np.where(reached, middle, high), np.where(reached, low, middle)
         return high
@@ -185,7 +185,8 @@ class _Wide:
         self.step = np.float32(step)
 
     def codes(self, x: Float) -> Int:
-        return np.rint(np.clip(x / self.step, -1e9, 1e9)).astype(np.int64)
+        codes: Int = np.rint(np.clip(x / self.step, -1e9, 1e9)).astype(np.int64)
+        return codes
 
 
 class _Search:
@@ -233,4 +234,5 @@ class _Search:
             left, right = np.where(better_right, left + third, left), np.where(better_right, right, right - third)
         candidates = [(left + right) >> 1, left, right]
         gaps = np.stack([gap(candidate) for candidate in candidates])
-        return np.take_along_axis(np.stack(candidates), gaps.argmax(axis=0)[None], axis=0)[0]
+        best: Int = np.take_along_axis(np.stack(candidates), gaps.argmax(axis=0)[None], axis=0)[0]
+        return best

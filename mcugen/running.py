@@ -13,7 +13,6 @@ import numpy as np
 from mcugen.boards import load_board
 from mcugen.build import link
 from mcugen.engines.host import HostEngine, from_bytes, to_bytes
-from mcugen.errors import CheckFailed, McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Graph
 from mcugen.pipeline import compile_graph
@@ -135,5 +134,3 @@ def open_port(port: str, digest: bytes) -> Device:
     device.hello()
     return device
 
-
-__all__ = ["ENGINES", "CheckFailed", "DeviceRunner", "McugenError", "Runner", "open_port", "open_runner", "open_simulated"]

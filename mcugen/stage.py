@@ -148,10 +148,10 @@ def _statement(
         lo, hi = (float(x) for x in step.constant)
         low = f"v = v < {c_float(lo)} ? {c_float(lo)} : v;" if np.isfinite(lo) else ""
         return low + (f" v = v > {c_float(hi)} ? {c_float(hi)} : v;" if np.isfinite(hi) else "")
-    value = step.constant
-    if chosen is not None and value.ndim:
-        value = value[chosen]
-    text = _entry(tables, name, "float", value, index)
+    constant = step.constant
+    if chosen is not None and constant.ndim:
+        constant = constant[chosen]
+    text = _entry(tables, name, "float", constant, index)
     return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
 
 

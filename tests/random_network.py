@@ -130,7 +130,8 @@ def _block(make: NetworkMaker, source: str) -> str:
     if make.shapes[made] == make.shapes[source] and make.rng.random() < 0.8:
         made = make.add("Add", {}, (source, made), make.shapes[made])
     if make.rng.random() < 0.2:
-        made = make.add("ReLU", {"max_value": make.pick(None, 1.5), "negative_slope": make.pick(0.0, 0.25)}, (made,), make.shapes[made])
+        config = {"max_value": make.pick(None, 1.5), "negative_slope": make.pick(0.0, 0.25)}
+        made = make.add("ReLU", config, (made,), make.shapes[made])
     made = make.activation(made)
     if make.shapes[made][:2] == make.shapes[source][:2] and make.rng.random() < 0.3:
         twin = make.activation(source, *[str(a) for a in ACTIVATIONS[:1]])

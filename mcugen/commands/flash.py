@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from mcugen.errors import McugenError
-
 
 def flash(folder: Path, tool: str | None, serial_number: str | None) -> int:
     from mcugen.flashing import flash_folder
@@ -15,5 +13,3 @@ def flash(folder: Path, tool: str | None, serial_number: str | None) -> int:
     click.echo(flash_folder(folder, tool, serial_number))
     return 0
 
-
-__all__ = ["McugenError", "flash"]

@@ -32,9 +32,11 @@ def draw_plan(found: Plan, names: list[str], path: Path) -> None:
     for axis, bank in zip(axes[:, 0], found.banks, strict=True):
         for i, place in enumerate(p for p in found.places if p.bank == bank):
             first, last, size = place.buffer.first, place.buffer.last, place.buffer.bytes
-            axis.add_patch(plt.Rectangle((first, place.offset), last - first + 1, size, facecolor=colours(i % 20), edgecolor="black", lw=0.6))
+            box = plt.Rectangle((first, place.offset), last - first + 1, size, facecolor=colours(i % 20), edgecolor="black")
+            axis.add_patch(box)
             if size > found.bank_bytes(bank) / 30:
-                axis.text((first + last + 1) / 2, place.offset + size / 2, place.buffer.tensors[-1], ha="center", va="center", fontsize=7)
+                middle = ((first + last + 1) / 2, place.offset + size / 2)
+                axis.text(*middle, place.buffer.tensors[-1], ha="center", va="center", fontsize=7)
         axis.set_xlim(-1, len(names) + 1)
         axis.set_ylim(0, found.bank_bytes(bank) * 1.05)
         axis.set_xticks([i + 0.5 for i in range(len(names))], names, rotation=70, fontsize=7, ha="right")

@@ -14,11 +14,11 @@ from mcugen.build import MANIFEST, VECTORS
 from mcugen.cli import save_json
 from mcugen.commands.common import make_grid, progress
 from mcugen.engines import open_engine
-from mcugen.engines.host import from_bytes, to_bytes
+from mcugen.engines.host import to_bytes
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.inputs import read_inputs
 from mcugen.interpret import encode_inputs, interpret
-from mcugen.ir import Array
+from mcugen.ir import Array, TensorType
 from mcugen.pipeline import integer_graph
 from mcugen.protocol import Device
 
@@ -28,7 +28,8 @@ def test_device(
 ) -> int:
     manifest = read_manifest(folder)
     encoded, expected = _vectors(folder, manifest, inputs, input_scale, input_offset)
-    device = open_engine(port, folder / "firmware.elf", load_board(manifest["board"]), digest=bytes.fromhex(manifest["digest"]))
+    board, digest = load_board(manifest["board"]), bytes.fromhex(manifest["digest"])
+    device = open_engine(port, folder / "firmware.elf", board, digest=digest)
     with device:
         hello = device.hello()
         result = compare(device, encoded, expected)
@@ -70,9 +71,14 @@ def _vectors(
             codes = [stored[f"input{i}"] for i in range(len(graph.inputs))]
     found = interpret(graph, codes)
     types = [graph[name].type for name in graph.inputs]
-    encoded = [[to_bytes(x[i : i + 1], t).tobytes() for x, t in zip(codes, types, strict=True)] for i in range(len(codes[0]))]
-    kinds = [(found[name], graph[name].type) for name in graph.outputs]
-    return encoded, [[to_bytes(y[i : i + 1], t).tobytes() for y, t in kinds] for i in range(len(codes[0]))]
+    sent = list(zip(codes, types, strict=True))
+    wanted = [(found[name], graph[name].type) for name in graph.outputs]
+    return _by_sample(sent), _by_sample(wanted)
+
+
+def _by_sample(tensors: list[tuple[Array, TensorType]]) -> list[list[bytes]]:
+    count = tensors[0][0].shape[0]
+    return [[to_bytes(x[i : i + 1], kind).tobytes() for x, kind in tensors] for i in range(count)]
 
 
 def _stored(folder: Path) -> tuple[list[list[bytes]], list[list[bytes]]]:
@@ -96,5 +102,3 @@ def compare(device: Device, encoded: list[list[bytes]], expected: list[list[byte
     return {"samples": len(encoded), "values": values, "equal": equal, "first_difference": first, "cycles": cycles,
             "stack_bytes": stack, "passed": first is None}  # fmt: skip
 
-
-__all__ = ["Array", "compare", "from_bytes", "read_manifest", "test_device"]

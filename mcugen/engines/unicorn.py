@@ -41,7 +41,7 @@ _FAULTS = {  # what it does, exception that the chip raises, bits in CFSR
 class _Counter(ctypes.Structure):
     """Head of `counter` in blocks.c."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("instructions", ctypes.c_uint64),
         ("deadline", ctypes.c_uint64),
         ("stop", ctypes.c_void_p),

@@ -26,7 +26,8 @@ class MaxPool(Operator):
     def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
         lowest = float(np.finfo(np.float32).min) if sources[0].kind == "float" else sources[0].lo
         view = windows(inputs[0], node, node.attrs["size"], sources[0], fill=lowest)
-        return view.max(axis=(3, 4)).reshape(inputs[0].shape[0], *node.type.shape)
+        largest: Array = view.max(axis=(3, 4))
+        return largest.reshape(inputs[0].shape[0], *node.type.shape)
 
 
 def pool_params(node: Node, source: TensorType) -> dict[str, Any]:

@@ -190,9 +190,9 @@ def test_exact_says_whether_the_scale_is_a_power_of_two() -> None:
 
 
 TEXTS = st.sampled_from([
-    "quantized_bits(4,1)", "quantized_bits(8,0,1,alpha=1)", "quantized_relu(4,2)", "quantized_tanh(4)", "ternary", "binary",
-    "quantized_relu(6,2,negative_slope=0.25)", "binary(use_01=True)", "quantized_sigmoid(4)", "quantized_po2(4)",
-    "quantized_relu_po2(3)", "quantized_relu(4,0,1)", "quantized_ulaw(5)", "quantized_hswish(8,3)",
+    "quantized_bits(4,1)", "quantized_bits(8,0,1,alpha=1)", "quantized_relu(4,2)", "quantized_tanh(4)", "ternary",
+    "binary", "quantized_relu(6,2,negative_slope=0.25)", "binary(use_01=True)", "quantized_sigmoid(4)",
+    "quantized_po2(4)", "quantized_relu_po2(3)", "quantized_relu(4,0,1)", "quantized_ulaw(5)", "quantized_hswish(8,3)",
 ])  # fmt: skip
 FLOATS = arrays(
     np.float32, st.integers(0, 5).map(lambda packets: 8 * packets), elements=st.floats(-1000, 1000, width=32)

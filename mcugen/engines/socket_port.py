@@ -1,0 +1,82 @@
+"""A TCP connection as a transport, for simulators that offer their UART that way."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from mcugen.errors import McugenError
+
+START_S = 20.0
+_REMEDY = "start the engine again; if it ends by itself, run its command by hand"
+
+
+class SocketPort:
+    """A UART at 127.0.0.1:`port` of the simulator `process`, which is ended with it.
+
+    Raises:
+        McugenError: the process ended or did not listen within 20 seconds.
+    """
+
+    def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name, self._process, self._log = name, process, log
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                self._socket = socket.create_connection(("127.0.0.1", port), timeout=1.0)
+                break
+            except OSError as error:
+                if process.poll() is not None:
+                    raise self._ended() from error
+                if time.monotonic() > deadline:
+                    self._end_process()
+                    raise McugenError(name, f"does not listen on port {port} within {START_S:.0f} s", _REMEDY) from error
+                time.sleep(0.02)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def read(self, size: int, timeout: float) -> bytes:
+        """See `Transport.read`."""
+        self._socket.settimeout(max(timeout, 0.001))
+        try:
+            data = self._socket.recv(size)
+        except TimeoutError:
+            return b""
+        except OSError as error:
+            raise self._ended() from error
+        if not data:
+            raise self._ended()
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._socket.settimeout(START_S)
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise self._ended() from error
+
+    def close(self) -> None:
+        self._socket.close()
+        self._end_process()
+
+    def _end_process(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+    def _ended(self) -> McugenError:
+        self._end_process()
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        said = f": {lines[-1]}" if lines else ""
+        return McugenError(self.name, f"the simulator ended (exit code {self._process.returncode}){said}", _REMEDY)
+
+
+def free_port() -> int:
+    """A TCP port of this computer that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,170 @@
+"""Mutated model files for the loader: each must load or give one McugenError, within 10 s and 1 GB, without a crash.
+
+    python tests/unit/fuzz_load.py [COUNT] [FIRST_SEED]
+
+The loading runs in worker processes, since a fault in libhdf5 would end the process; a failing seed is reproduced by
+`python tests/unit/fuzz_load.py 1 SEED`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import resource
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent.parent), str(HERE)]
+
+import numpy as np
+from model_files import sample, write_h5, write_keras
+
+from mcugen.errors import McugenError
+from mcugen.load import load
+
+SECONDS, BYTES = 10.0, 1 << 30
+ODD = [None, True, False, -1, 0, 1, 2, 3, 7, 1 << 20, 1 << 40, 10**30, -0.5, 0.3, 1e300, float("nan"), float("inf"), "", "x",
+       "linear", "image", "conv1", "channels_first", "binary", "quantized_bits(4)", "Flatten", "QDense", "Sequential", [], {},
+       [[]], [1, 2, 3], ["image", 0, 0], {"class_name": "binary", "config": {}}, "a" * 5000, "\u0000", "os"]  # fmt: skip
+
+
+def containers(item: Any) -> list[Any]:
+    """All non-empty dicts and lists inside a JSON value."""
+    found, waiting = [], [item]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list) and value:
+            found.append(value)
+            waiting += value.values() if isinstance(value, dict) else value
+    return found
+
+
+def mutated_config(rng: np.random.Generator, config: Any) -> Any:
+    """A copy of the config with one to three values replaced, removed, doubled or swapped."""
+    config = copy.deepcopy(config)
+    for _ in range(int(rng.integers(1, 4))):
+        places = containers(config)
+        place = places[rng.integers(len(places))]
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = keys[rng.integers(len(keys))]
+        kind = rng.integers(5)
+        if kind < 2:
+            place[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])
+        elif kind == 2:
+            del place[key]
+        elif kind == 3:
+            other = places[rng.integers(len(places))]
+            place[key] = copy.deepcopy(other)
+        elif isinstance(place, list):
+            place.append(copy.deepcopy(place[key]))
+        else:
+            place[str(ODD[rng.integers(len(ODD))])[:40]] = place[key]
+    return config
+
+
+def mutated_bytes(rng: np.random.Generator, data: bytes) -> bytes:
+    """A copy with bits flipped, bytes set, blocks moved, or the end cut off."""
+    raw = bytearray(data)
+    for _ in range(int(rng.integers(1, 8))):
+        kind, place = rng.integers(5), int(rng.integers(len(raw)))
+        if kind == 0:
+            raw[place] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            raw[place] = int(rng.choice([0, 1, 127, 128, 255]))
+        elif kind == 2:
+            length, source = int(rng.integers(1, 64)), int(rng.integers(len(raw)))
+            raw[place : place + length] = raw[source : source + length]
+        elif kind == 3:
+            raw[place : place + 8] = int(rng.choice([0, 1 << 20, 1 << 31, 1 << 62, (1 << 64) - 1])).to_bytes(8, "little")
+        elif rng.integers(4) == 0 and len(raw) > 200:
+            del raw[place:]
+            raw += b"" if raw else b"PK"
+    return bytes(raw)
+
+
+def mutant(seed: int, folder: Path) -> Path:
+    """The file of a seed: a mutated config in a sound file, or mutated bytes of a sound file."""
+    rng = np.random.default_rng(seed)
+    config, weights = sample()
+    kind = "keras" if rng.integers(3) == 0 else "h5"
+    path = folder / f"mutant.{kind}"
+    writer = write_keras if kind == "keras" else write_h5
+    if rng.integers(2):
+        config = mutated_config(rng, config)
+        try:
+            return writer(path, config, weights)
+        except (KeyError, TypeError, ValueError, AttributeError):  # the writer itself needs names
+            write_h5(path, config, weights)
+            return path
+    writer(path, config, weights)
+    path.write_bytes(mutated_bytes(rng, path.read_bytes()))
+    return path
+
+
+def work(first: int, count: int) -> None:
+    """Load the files of some seeds; print each seed before and its result after."""
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + BYTES, in_use + BYTES))
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(first, first + count):
+            path = mutant(seed, Path(folder))
+            print("seed", seed, flush=True)
+            try:
+                load(path)
+                print("ok loaded", flush=True)
+            except McugenError as error:
+                print("ok refused", json.dumps(str(error)), flush=True)
+            except BaseException as error:
+                print("bad", type(error).__name__, json.dumps(str(error)[:200]), flush=True)
+
+
+def run(count: int, first: int = 0) -> tuple[dict[str, int], list[str]]:
+    """Counts of results, and the failures as texts with their seeds."""
+    counts, failures, seed = {"loaded": 0, "refused": 0}, list[str](), first
+    while seed < first + count:
+        command = [sys.executable, __file__, "--worker", str(seed), str(first + count - seed)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as process:
+            assert process.stdout is not None and process.stderr is not None
+            selector = selectors.DefaultSelector()
+            selector.register(process.stdout, selectors.EVENT_READ)
+            current, started, silent = seed, time.monotonic(), False
+            while True:
+                if not selector.select(SECONDS + (20 if current == seed else 0)):
+                    silent = True
+                    process.kill()
+                    break
+                line = process.stdout.readline()
+                if not line:
+                    break
+                words = line.split(maxsplit=2)
+                if words[0] == "seed":
+                    current, started = int(words[1]), time.monotonic()
+                    continue
+                if words[0] == "ok":
+                    counts[words[1]] += 1
+                else:
+                    failures.append(f"seed {current}: {line.strip()}")
+                if time.monotonic() - started > SECONDS:
+                    failures.append(f"seed {current}: took {time.monotonic() - started:.1f} s")
+            code = process.wait()
+            if silent or code != 0:
+                what = "silence" if silent else f"exit code {code}: {process.stderr.read()[-300:]}"
+                failures.append(f"seed {current}: {what}")
+            seed = current + 1
+    return counts, failures
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        work(int(sys.argv[2]), int(sys.argv[3]))
+    else:
+        numbers = [int(word) for word in sys.argv[1:]]
+        found, failed = run(*(numbers or [200]))
+        print(found, *failed, sep="\n")
+        sys.exit(bool(failed))
