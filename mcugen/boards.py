@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,13 @@ def load_board(name_or_path: str | Path) -> Board:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         if str(name_or_path) not in list_boards():
-            raise McugenError(
-                f"board {name_or_path}", "no such board", f"use one of {', '.join(list_boards())} or a path to a .toml file"
-            )
+            known = ", ".join(list_boards())
+            raise McugenError(f"board {name_or_path}", "no such board", f"use one of {known}, or a path to a .toml file")
         path = data_dir("boards") / f"{name_or_path}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise McugenError(str(path), f"cannot be read ({error.strerror})", "check the path of the board file") from error
+        raise McugenError(str(path), f"cannot be read ({error.strerror})", "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise McugenError(str(path), f"is not TOML ({error})", "correct the board file") from error
     return _board(table, str(path))
@@ -82,7 +82,7 @@ def _check_regions(regions: tuple[Region, ...], where: str) -> None:
     if len(set(names)) != len(names):
         raise McugenError(where, "two regions have one name", "give every region its own name")
     ordered = sorted(regions, key=lambda region: region.start)
-    for low, high in zip(ordered, ordered[1:], strict=False):
+    for low, high in pairwise(ordered):
         if low.start + low.size > high.start:
             raise McugenError(where, f"regions {low.name} and {high.name} overlap", "correct their start or size")
     for use in _REQUIRED_USES:

@@ -116,7 +116,8 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
     for name in _HEADERS:
         if (data_dir("firmware") / name).exists():
             shutil.copy(data_dir("firmware") / name, work / name)
-    manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32]}
+    manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32],
+                "toolchain": report["toolchain"]}
     if source is not None and source.is_file():
         shutil.copy(source, work / f"model{source.suffix}")
         manifest["source"] = f"model{source.suffix}"

@@ -88,7 +88,7 @@ def binary_image(path: Path, code: Region) -> bytes:
     image = bytearray(b"\xff" * (end - code.start))
     for address, data in segments:
         if not code.start <= address <= address + len(data) <= code.start + code.size:
-            raise McugenError(str(path), f"{len(data)} bytes at {address:#x} lie outside {code.name}", "report this bug")
+            raise McugenError(str(path), f"loads {address:#x}, outside {code.name}", "report this as a bug")
         image[address - code.start : address - code.start + len(data)] = data
     return bytes(image)
 

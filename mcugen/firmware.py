@@ -1,32 +1,20 @@
-"""The firmware's sources around a generated model: static C files, linker script, the model's memory. Touches no tool."""
+"""The firmware's sources around a generated model: static C files, linker script, the model's memory. No tools."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from mcugen.emit import environment
 from mcugen.errors import McugenError
 from mcugen.ir import Board
 from mcugen.resources import data_dir
 
 COMMON = (
-    "startup.c", "main.c", "protocol.c", "queries.c", "link.c", "cobs.c", "crc32.c", "serial.c", "stack.c", "fault.c", "mpu.c",
-    "libc.c",
-)  # fmt: skip
+    *("startup.c", "main.c", "protocol.c", "queries.c", "link.c", "cobs.c", "crc32.c"),
+    *("serial.c", "stack.c", "fault.c", "mpu.c", "libc.c"),
+)
 """C files in firmware/ that every board needs; a board file's [firmware] sources follow."""
-
-
-def environment() -> Environment:
-    """Jinja as this project uses it: undefined names are errors, block tags leave no blank lines."""
-    return Environment(
-        loader=FileSystemLoader(data_dir("templates")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 def static_files(board: Board) -> list[Path]:
@@ -56,13 +44,11 @@ def render_linker(board: Board, stack_bytes: int | None = None) -> str:
     size = (wanted + 7) // 8 * 8
     region = board.home("stack")
     if not 256 <= size <= region.size:
-        raise McugenError(
-            f"stack of {board.name}", f"{wanted} bytes do not fit into {region.name}", f"ask for 256 to {region.size} bytes"
-        )
-    uses = ("code", "hot_code", "hot_data", "data", "stack", "buffers")
-    return environment().get_template("linker.ld.j2").render(
-        board=board.name, regions=board.regions, home={use: board.home(use).name for use in uses}, stack_bytes=size
-    )  # fmt: skip
+        fact = f"a stack of {wanted} bytes does not fit into {region.name}"
+        raise McugenError(f"board {board.name}", fact, f"ask for 256 to {region.size} bytes")
+    home = {use: board.home(use).name for use in ("code", "hot_code", "hot_data", "data", "stack", "buffers")}
+    template = environment().get_template("linker.ld.j2")
+    return template.render(board=board.name, regions=board.regions, home=home, stack_bytes=size)
 
 
 def render_app(board: Board, model: str, banks: Sequence[tuple[int, str]], steps: int) -> str:
@@ -82,7 +68,6 @@ def render_app(board: Board, model: str, banks: Sequence[tuple[int, str]], steps
             raise McugenError(f"board {board.name}", f"{region} holds no arenas", f"place banks in {', '.join(arenas)}")
         if size <= 0:
             raise McugenError(f"bank in {region}", f"{size} bytes", "leave out empty banks")
-    entries: list[Mapping[str, int | str]] = [{"bytes": (size + 7) // 8 * 8, "region": region} for size, region in banks]
-    return environment().get_template("app.c.j2").render(
-        board=board.name, model=model, banks=entries, steps=max(steps, 1)
-    )  # fmt: skip
+    entries: list[Mapping[str, int | str]] = [{"bytes": -(-size // 8) * 8, "region": region} for size, region in banks]
+    template = environment().get_template("app.c.j2")
+    return template.render(board=board.name, model=model, banks=entries, steps=max(steps, 1))

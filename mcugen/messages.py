@@ -47,8 +47,7 @@ class Code(IntEnum):
 
 NO_STEP = 0xFFFFFFFF
 INFER_TRACE = 1
-FAULT_WATCHDOG = 255
-_FAULTS = {2: "NMI", 3: "HardFault", 4: "MemManage fault", 5: "BusFault", 6: "UsageFault", FAULT_WATCHDOG: "watchdog reset"}
+_FAULTS = {2: "NMI", 3: "HardFault", 4: "MemManage fault", 5: "BusFault", 6: "UsageFault", 255: "watchdog reset"}
 _RESETS = ("unknown", "power-on", "reset pin", "software", "watchdog", "low power")
 _CLOCKS = ("fixed", "HSE and PLL", "HSI and PLL", "HSI")
 _KINDS = {"i": "int", "u": "uint", "f": "float", "b": "bits"}
@@ -92,6 +91,11 @@ class Hello:
 
     chunk: int
     digest: bytes
+    model: str
+    board: str
+    reset_cause: str
+    clock_source: str
+    fault: Fault | None
     n_inputs: int
     n_outputs: int
     n_steps: int
@@ -103,11 +107,6 @@ class Hello:
     tx_timeouts: int
     stack_bytes: int
     stack_used: int
-    reset_cause: str
-    clock_source: str
-    fault: Fault | None
-    model: str
-    board: str
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def parse_hello(payload: bytes) -> Hello:
     kind, boot, step, *registers = words[13:]
     fault = Fault(kind, boot, None if step == NO_STEP else step, *registers) if kind else None
     reset, clock = _name(_RESETS, words[11]), _name(_CLOCKS, words[12])
-    return Hello(chunk, digest, *words[:11], reset, clock, fault, model, board)
+    return Hello(chunk, digest, model, board, reset, clock, fault, *words[:11])
 
 
 def parse_tensor(payload: bytes) -> Tensor:

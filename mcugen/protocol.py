@@ -52,7 +52,7 @@ class Device:
     """A device behind a transport.
 
     Args:
-        counter: what `cycles` counts on this engine: "cycles", "instructions" or "ticks".
+        counter: what `cycles` counts on this engine: "cycles", "instructions" or "ticks"; `scale` times the device's.
         digest: refuse a device with another model (16 bytes).
         timeout: seconds to wait for a reply; doubled at each of the retries. `infer_timeout`: for an inference.
         where: names the place of an address in fault messages, such as `Symbols.describe`.
@@ -63,12 +63,13 @@ class Device:
         transport: Transport,
         *,
         counter: str = "cycles",
+        scale: float = 1.0,
         digest: bytes | None = None,
         timeout: float = 1.0,
         infer_timeout: float = 60.0,
         where: Callable[[int], str] = hex,
     ) -> None:
-        self.transport, self.counter = transport, counter
+        self.transport, self.counter, self._scale = transport, counter, scale
         self._digest, self._timeout, self._infer_timeout, self._where = digest, timeout, infer_timeout, where
         self._reader = FrameReader()
         self._sequence = random.randrange(1, 1 << 16)
@@ -78,7 +79,7 @@ class Device:
     def __enter__(self) -> Device:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -123,7 +124,7 @@ class Device:
         result = self._run(inputs, messages.INFER_TRACE if trace else 0, NO_STEP)
         outputs = [self._read(Set.OUTPUTS, index, tensor.bytes) for index, tensor in enumerate(self.outputs())]
         self._check(b"".join(outputs), result)
-        return InferResult(outputs, result.cycles, result.stack_bytes)
+        return InferResult(outputs, round(result.cycles * self._scale), result.stack_bytes)
 
     def trace(self, inputs: Sequence[bytes]) -> tuple[InferResult, list[StepRecord]]:
         """As `infer`, with every step's cost and CRC-32."""
@@ -134,8 +135,10 @@ class Device:
             if not more:
                 raise self._error("sends an empty list of steps", "report this as a bug")
             records += more
-        names = [self.tensor(Set.STEPS, index).name for index in range(len(records))]
-        return result, [StepRecord(name, cycles, crc) for name, (cycles, crc) in zip(names, records, strict=True)]
+        return result, [
+            StepRecord(self.tensor(Set.STEPS, index).name, round(cycles * self._scale), crc)
+            for index, (cycles, crc) in enumerate(records)
+        ]
 
     def step_output(self, inputs: Sequence[bytes], step: int) -> bytes:
         """Run up to and including `step`, then the bytes of its output (later steps may reuse their memory)."""
@@ -151,7 +154,8 @@ class Device:
         hello = self._known()
         wanted = [tensor.bytes for tensor in self.inputs()]
         if [len(data) for data in inputs] != wanted:
-            raise self._error(f"takes inputs of {wanted} bytes, not {[len(x) for x in inputs]}", "match the model's inputs")
+            given = [len(data) for data in inputs]
+            raise self._error(f"takes inputs of {wanted} bytes, not {given}", "match the model's inputs")
         crc = 0
         for data in inputs:
             crc = zlib.crc32(data, crc)
@@ -212,7 +216,7 @@ class Device:
         raise self._silence(kind)
 
     def _await(self, kind: Type, deadline: float) -> bytes | None:
-        """The reply's payload; None when the request should be sent again. Frames of earlier requests are passed over."""
+        """The reply's payload; None when the request should be sent again. Replies to earlier requests are dropped."""
         while (left := deadline - time.monotonic()) > 0:
             data = self.transport.read(4096, left)
             if not data:
@@ -266,7 +270,7 @@ class Device:
         before = self._hello
         if before is not None and kind is not Type.HELLO:
             self._check_reset(before)
-            return self._error(f"answers HELLO but not {kind.name}", "raise the time limit, or look for noise on the line")
+            return self._error(f"answers HELLO but not {kind.name}", "allow more time, or look for noise on the line")
         noise = f" ({self._reader.broken} broken frames came)" if self._reader.broken else ""
         return self._error(
             f"no answer to {kind.name} after {ATTEMPTS} tries{noise}",

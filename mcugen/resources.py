@@ -1,4 +1,4 @@
-"""Where the data files live: `boards/`, `firmware/` and `templates/`, in a source checkout and in an installed wheel."""
+"""Where the data files live (boards/, firmware/, templates/), in a source checkout and in an installed wheel."""
 
 from __future__ import annotations
 

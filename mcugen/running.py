@@ -12,11 +12,15 @@ import numpy as np
 
 from mcugen.boards import load_board
 from mcugen.build import link
+from mcugen.emit import graph_digest
+from mcugen.engines import open_engine
 from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.engines.serial import SerialPort
 from mcugen.interpret import interpret
-from mcugen.ir import Array, Graph
+from mcugen.ir import Array, Board, Graph
 from mcugen.pipeline import compile_graph
 from mcugen.protocol import Device
+from mcugen.toolchain import Image
 
 ENGINES = ("reference", "host", "unicorn", "qemu", "renode")
 BOARDS = {"qemu": "mps2-an500"}
@@ -58,8 +62,8 @@ class HostRunner:
 class DeviceRunner:
     """A device behind the protocol. Its digest was compared with the graph's when it was opened."""
 
-    def __init__(self, graph: Graph, device: Device) -> None:
-        self.graph, self.device = graph, device
+    def __init__(self, graph: Graph, device: Device, keep: object = None) -> None:
+        self.graph, self.device, self._keep = graph, device, keep
         self.cycles: list[int] = []
         self.stack_bytes = 0
 
@@ -106,31 +110,20 @@ def open_runner(graph: Graph, engine: str, board: str = "nucleo-h743zi", toolcha
             return HostRunner(graph, HostEngine(graph, compiled.sources))
         folder = tempfile.TemporaryDirectory(prefix="mcugen-image-")
         image = link(compiled, Path(folder.name), toolchain)
-        runner = DeviceRunner(graph, open_simulated(engine, image.elf, compiled.board.name, compiled.sources.digest))
-        runner._folder = folder  # type: ignore[attr-defined]
-        return runner
-    return DeviceRunner(graph, open_port(engine, graph_digest_bytes(graph)))
+        device = open_simulated(engine, image, compiled.sources.digest)
+        return DeviceRunner(graph, device, keep=folder)
+    return DeviceRunner(graph, open_port(engine, load_board(board), bytes.fromhex(graph_digest(graph)[:32])))
 
 
-def graph_digest_bytes(graph: Graph) -> bytes:
-    from mcugen.emit import graph_digest
-
-    return bytes.fromhex(graph_digest(graph)[:32])
-
-
-def open_simulated(engine: str, elf: Path, board: str, digest: str) -> Device:
-    """A simulator that has booted the image and answered with the right digest."""
-    from mcugen.engines import open_engine
-
-    device = open_engine(engine, elf, load_board(board), digest=bytes.fromhex(digest[:32]))
+def open_simulated(engine: str, image: Image, digest: str) -> Device:
+    """A simulator that has booted the image and answered with the right digest (hex)."""
+    device = open_engine(engine, image, digest=bytes.fromhex(digest[:32]), timeout=600.0)
     device.hello()
     return device
 
 
-def open_port(port: str, digest: bytes) -> Device:
-    from mcugen.engines import open_engine
-
-    device = open_engine(port, None, None, digest=digest)
+def open_port(port: str, board: Board, digest: bytes) -> Device:
+    """A device behind a serial port (any pyserial URL) that runs the model with this digest."""
+    device = Device(SerialPort(port, int(board.uart["baud"])), digest=digest)
     device.hello()
     return device
-

@@ -33,12 +33,12 @@ _LIBRARIES = {"gcc": ("-lgcc",), "zig": ()}
 
 @dataclass(frozen=True)
 class Image:
-    """A firmware as built: `elf`, `binary` (what lies in flash from its start), bytes used by region."""
+    """A firmware as built: `elf`, `binary` (what lies in flash from its start), bytes used by region name."""
 
     elf: Path
     binary: Path
     toolchain: str
-    board: str
+    board: Board
     used: Mapping[str, int]
 
 
@@ -126,7 +126,7 @@ def compile_firmware(
         used = region_bytes(elf, board)
         for made in (elf, binary):
             os.replace(made, out_dir / made.name)
-    return Image(out_dir / f"{name}.elf", out_dir / f"{name}.bin", kind, board.name, used)
+    return Image(out_dir / f"{name}.elf", out_dir / f"{name}.bin", kind, board, used)
 
 
 def compile_native(
@@ -197,10 +197,11 @@ def run(command: Sequence[str], what: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise McugenError(what, f"{command[0]} took over {TIMEOUT_S} s", "look for what blocks it") from error
     except OSError as error:
-        raise McugenError(what, f"{command[0]} cannot be started ({error.strerror})", "check the installation") from error
+        fact = f"{command[0]} cannot be started ({error.strerror})"
+        raise McugenError(what, fact, "check the installation") from error
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         errors = [line for line in lines if "error" in line.lower() or "overflow" in line.lower()] or lines
         detail = "\n  ".join(errors[:8]) or f"exit code {done.returncode}"
-        raise McugenError(what, f"the tool refused:\n  {detail}\n", "fix the named source, or report it as a bug of mcugen")
+        raise McugenError(what, f"the tool refused:\n  {detail}\n", "fix the named source, or report this as a bug")
     return done.stdout

@@ -56,7 +56,7 @@ def main() -> int:
     print(f"{len(images)} photographs of {len(set(people.tolist()))} people, {images.shape[1:]}\n")
 
     print("3. That image on a simulated STM32H743, asked over its serial port")
-    device = open_simulated("unicorn", built.image.elf, "nucleo-h743zi", compiled.sources.digest)
+    device = open_simulated("unicorn", built.image, compiled.sources.digest)
     runner = DeviceRunner(graph, device)
     values = to_float("faces", images, InputGrid())
     codes = encode_inputs(graph, [values])

@@ -13,7 +13,7 @@ from mcugen.boards import load_board
 from mcugen.build import MANIFEST, VECTORS
 from mcugen.cli import save_json
 from mcugen.commands.common import make_grid, progress
-from mcugen.engines import open_engine
+from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.host import to_bytes
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.inputs import read_inputs
@@ -21,6 +21,8 @@ from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, TensorType
 from mcugen.pipeline import integer_graph
 from mcugen.protocol import Device
+from mcugen.running import open_port
+from mcugen.toolchain import Image
 
 
 def test_device(
@@ -29,7 +31,11 @@ def test_device(
     manifest = read_manifest(folder)
     encoded, expected = _vectors(folder, manifest, inputs, input_scale, input_offset)
     board, digest = load_board(manifest["board"]), bytes.fromhex(manifest["digest"])
-    device = open_engine(port, folder / "firmware.elf", board, digest=digest)
+    if port in ENGINES:
+        image = Image(folder / "firmware.elf", folder / "firmware.bin", manifest["toolchain"], board, {})
+        device = open_engine(port, image, digest=digest, timeout=600.0)
+    else:
+        device = open_port(port, board, digest)
     with device:
         hello = device.hello()
         result = compare(device, encoded, expected)
@@ -47,7 +53,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """mcugen.json of a build folder."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return {"board": str(manifest["board"]), "digest": str(manifest["digest"]), **manifest}
+        return {**manifest, **{key: str(manifest[key]) for key in ("board", "digest", "toolchain")}}
     except OSError as error:
         raise McugenError(str(folder), f"holds no {MANIFEST} ({error.strerror})", "name a folder made by `mcugen build`") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -11,14 +11,16 @@ from mcugen.engines.socket_port import SocketPort, free_port
 from mcugen.errors import McugenError
 
 PROGRAM = "qemu-system-arm"
+INSTRUCTIONS_PER_TICK = 0.625
+"""With `count`: an instruction takes 64 ns, a tick of 25 MHz 40 ns."""
 
 
 def start_qemu(elf: Path, *, count: bool = False) -> SocketPort:
     """Run `elf`; the UART.
 
     Args:
-        count: one instruction takes 64 ns of the guest's time, so that its 25 MHz ticks count instructions (1.6 a
-            tick) and repeat exactly; slower. Else ticks follow this computer's clock.
+        count: one instruction takes 64 ns of the guest's time, so that its 25 MHz ticks count instructions and
+            repeat exactly; slower. Else ticks follow this computer's clock.
 
     Raises:
         McugenError: QEMU is not on the PATH or does not start.

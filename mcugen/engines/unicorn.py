@@ -18,6 +18,7 @@ from unicorn import arm_const as arm
 from mcugen.elf import load_segments, load_symbols
 from mcugen.engines import h743
 from mcugen.engines.exceptions import BUS_FAULT, MEM_MANAGE, USAGE_FAULT, Exceptions
+from mcugen.engines.simulated_port import SimulatedPort
 from mcugen.errors import McugenError
 from mcugen.ir import Board, Region
 from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
@@ -131,8 +132,8 @@ class Simulator:
                 return
 
     def transport(self) -> SimulatedPort:
-        """The virtual COM port."""
-        return SimulatedPort(self)
+        """The virtual COM port; the chip runs only while its client reads."""
+        return SimulatedPort(self.run, self.peripherals.received, self.peripherals.sent)
 
     def on_function(self, name: str, callback: Callable[[int], None]) -> None:
         """Call `callback` with r1 whenever the function `name` is entered.
@@ -281,34 +282,3 @@ class Simulator:
     def _fault(self, fact: str, pc: int | None = None) -> McugenError:
         place = self.symbols.describe(self._pc if pc is None else pc)
         return McugenError("unicorn", f"the firmware {fact} at {place}", "report this as a bug with the model")
-
-
-class SimulatedPort:
-    """The simulator's UART as a transport; the chip runs only while its client reads."""
-
-    name = "unicorn"
-
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self._broken: McugenError | None = None
-
-    def read(self, size: int, timeout: float) -> bytes:
-        """See `Transport.read`; never waits for time to pass."""
-        sent = self._simulator.peripherals.sent
-        if self._broken is not None:
-            raise self._broken
-        try:
-            if not sent:
-                self._simulator.run()
-        except McugenError as error:
-            self._broken = error
-            raise
-        data = bytes(sent[:size])
-        del sent[:size]
-        return data
-
-    def write(self, data: bytes) -> None:
-        self._simulator.peripherals.received.extend(data)
-
-    def close(self) -> None:
-        self._broken = McugenError("unicorn", "the port is closed", "start the engine again")

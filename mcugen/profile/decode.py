@@ -165,6 +165,7 @@ class _Facts:
             first_slot=rule.first_slot,
             alone=rule.alone,
             cycles=rule.cycles,
+            conditional=bool(self.condition),
             sources=tuple(sorted((register, int(need)) for register, need in needs.items())),
             results=tuple(sorted(latencies.items())),
             **more,

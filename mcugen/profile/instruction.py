@@ -48,6 +48,7 @@ class Instruction:
         size: bytes of code.
         first_slot: may only issue as the first of its cycle.
         alone: issues first and lets no other instruction share its `cycles` cycles.
+        conditional: in an IT block, so it may do nothing; it issues all the same.
         sources: (register, Need) pairs.
         results: (register, cycles from issue until an ordinary reader may issue) pairs.
     """
@@ -60,5 +61,6 @@ class Instruction:
     loads: int = 0
     stores: int = 0
     branch: Branch = Branch.NONE
+    conditional: bool = False
     sources: tuple[tuple[int, int], ...] = ()
     results: tuple[tuple[int, int], ...] = ()

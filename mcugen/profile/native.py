@@ -30,7 +30,7 @@ def _bytes(*names: str) -> list[tuple[str, Any]]:
 class _Instruction(ctypes.Structure):
     _fields_ = [
         *_bytes("size", "units", "first_slot", "alone", "cycles", "loads", "stores", "branch"),
-        *_bytes("n_sources", "n_results"),
+        *_bytes("conditional", "n_sources", "n_results"),
         ("source", ctypes.c_uint8 * _MAX_OPERANDS),
         ("need", ctypes.c_int8 * _MAX_OPERANDS),
         ("result", ctypes.c_uint8 * _MAX_OPERANDS),
@@ -50,6 +50,14 @@ class _Settings(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_uint32) for name in (*_CORE, *_MEMORY, "n_regions")),
         ("regions", _Region * MAX_REGIONS),
+    ]
+
+
+class _Host(ctypes.Structure):
+    _fields_ = [
+        ("decode", _DECODE),
+        *((name, ctypes.c_void_p) for name in ("read_register", "write_register")),
+        *((name, ctypes.c_int32) for name in ("link_register", "status_register")),
     ]
 
 
@@ -94,7 +102,8 @@ class _BlockDecoder:
         self.library, self.uc, self.decoder = library, weakref.proxy(uc), Decoder()
         self.scoreboard = ctypes.c_void_p()
         self.kinds: dict[Instruction, int] = {}
-        self.callback = _DECODE(self._decode)
+        registers = (unicorn_function("uc_reg_read"), unicorn_function("uc_reg_write"))
+        self.host = _Host(_DECODE(self._decode), *registers, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_CPSR)
 
     def _decode(self, address: int, size: int) -> None:
         code = bytes(self.uc.mem_read(address, size))
@@ -112,10 +121,8 @@ class NativeScoreboard:
     def __init__(self, library: ctypes.CDLL, uc: Any, core: CoreRules, memory: MemoryRules) -> None:
         self._library, self._uc = library, uc
         decoder = _BlockDecoder(library, uc)
-        settings, read_register = ctypes.byref(_settings(core, memory)), unicorn_function("uc_reg_read")
-        self._self = ctypes.c_void_p(
-            library.scoreboard_new(settings, decoder.callback, read_register, arm_const.UC_ARM_REG_LR, MAX_CALLS)
-        )
+        settings, host = _settings(core, memory), decoder.host
+        self._self = ctypes.c_void_p(library.scoreboard_new(ctypes.byref(settings), ctypes.byref(host), MAX_CALLS))
         decoder.scoreboard = self._self
         # Hooks may outlive this object, but not the engine.
         self._release = weakref.finalize(uc, _release, library, self._self, decoder)
@@ -170,7 +177,7 @@ def _release(library: ctypes.CDLL, scoreboard: ctypes.c_void_p, _kept_alive: _Bl
 
 def _flat(i: Instruction) -> _Instruction:
     """The C form of an instruction."""
-    scalars = (i.size, i.units, i.first_slot, i.alone, i.cycles, i.loads, i.stores, i.branch)
+    scalars = (i.size, i.units, i.first_slot, i.alone, i.cycles, i.loads, i.stores, i.branch, i.conditional)
     flat = _Instruction(*map(int, scalars), len(i.sources), len(i.results))
     for k, (register, need) in enumerate(i.sources):
         flat.source[k], flat.need[k] = register, need
@@ -196,11 +203,10 @@ def load_library() -> ctypes.CDLL | None:
     library = load_plugin(sources_beside(__file__, "scoreboard.c", "scoreboard.h"))
     if library is None:
         return None
-    sizes = (ctypes.c_uint32 * 4)()
+    sizes = (ctypes.c_uint32 * 5)()
     library.scoreboard_sizes(sizes)
-    expected = [ctypes.sizeof(kind) for kind in (_Instruction, _Settings, _Counts, _Record)]
+    expected = [ctypes.sizeof(kind) for kind in (_Instruction, _Settings, _Host, _Counts, _Record)]
     if list(sizes) != expected:
         raise AssertionError(f"scoreboard.h and native.py disagree: {list(sizes)} != {expected}")
     library.scoreboard_new.restype = ctypes.c_void_p
-    library.scoreboard_new.argtypes = [ctypes.c_void_p, _DECODE, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
     return library

@@ -22,6 +22,7 @@
 #define MAX_DEPTH 8
 #define LONG_READY (-16)                   /* cycle of results made before the start */
 #define UC_MEM_WRITE 17
+#define IT_STATE 0x0600FC00u               /* bits of the CPSR */
 
 typedef struct {
     uint16_t kind[PAGE_SLOTS];
@@ -34,14 +35,9 @@ typedef struct {
     uint32_t *lines; /* line number + 1, most recently used first in each set */
 } cache;
 
-typedef void (*decode_function)(uint32_t address, uint32_t size);
-typedef int (*read_register_function)(void *engine, int reg, void *value);
-
 typedef struct {
     settings rules;
-    decode_function decode;
-    read_register_function read_register;
-    int link_register;
+    host host;
 
     page **pages;
     instruction *kinds;
@@ -52,6 +48,7 @@ typedef struct {
     int64_t ready[REGISTERS];
     uint8_t loaded[REGISTERS];
     uint32_t slot, units, loads, stores;
+    int conditional_access; /* the present block holds a load or store in an IT block */
 
     /* Where the last block ended. */
     const instruction *last;
@@ -189,7 +186,7 @@ static void close_records(scoreboard *s, uint32_t address)
 static void open_record(scoreboard *s, void *engine, uint32_t watch)
 {
     uint32_t link = 0;
-    s->read_register(engine, s->link_register, &link);
+    s->host.read_register(engine, s->host.link_register, &link);
     if (s->depth) {
         const record *inner = &s->records[s->open[s->depth - 1]];
         if (inner->watch == watch && inner->return_address == (link & ~1u))
@@ -232,10 +229,11 @@ EXPORT void on_block(void *engine, uint64_t address64, uint32_t size, void *user
     if (s->last)
         follow_branch(s, start);
     s->counts.icache_misses += access_lines(s, &s->icache, start, size, 1);
+    s->conditional_access = 0;
     while (at < end) {
         const instruction *i = fetch(s, at);
         if (!i->size) {
-            s->decode(start, size);
+            s->host.decode(start, size);
             i = fetch(s, at);
             if (!i->size) {
                 s->undecoded++;
@@ -243,6 +241,7 @@ EXPORT void on_block(void *engine, uint64_t address64, uint32_t size, void *user
             }
         }
         s->counts.instructions++;
+        s->conditional_access |= i->conditional && i->loads + i->stores;
         issue(s, i);
         s->last = i;
         s->last_predictor = &page_of(s, at)->predictor[slot_of(at)];
@@ -251,25 +250,35 @@ EXPORT void on_block(void *engine, uint64_t address64, uint32_t size, void *user
     s->next_address = end;
 }
 
+/* Calling a hook for an access inside an IT block, Unicorn (2.1.4) leaves the block's state behind in the status register,
+ * and instructions of a later block are skipped. Between blocks that state is always zero, so it can be wiped here. */
+static void mend_it_state(const scoreboard *s, void *engine)
+{
+    uint32_t status = 0;
+    s->host.read_register(engine, s->host.status_register, &status);
+    if (status & IT_STATE) {
+        status &= ~IT_STATE;
+        s->host.write_register(engine, s->host.status_register, &status);
+    }
+}
+
 EXPORT void on_access(void *engine, int type, uint64_t address, int size, int64_t value, void *user)
 {
     scoreboard *s = user;
-    (void)engine;
     (void)value;
+    if (s->conditional_access)
+        mend_it_state(s, engine);
     int stalls = type != UC_MEM_WRITE || s->rules.write_miss_stalls;
     s->counts.dcache_misses += access_lines(s, &s->dcache, (uint32_t)address, (uint32_t)size, stalls);
 }
 
 /* ---- what Python calls ---- */
 
-EXPORT scoreboard *scoreboard_new(const settings *rules, decode_function decode, read_register_function read_register,
-                                  int link_register, uint32_t max_records)
+EXPORT scoreboard *scoreboard_new(const settings *rules, const host *host, uint32_t max_records)
 {
     scoreboard *s = calloc(1, sizeof *s);
     s->rules = *rules;
-    s->decode = decode;
-    s->read_register = read_register;
-    s->link_register = link_register;
+    s->host = *host;
     s->pages = calloc(1u << (32 - PAGE_BITS), sizeof *s->pages);
     s->kinds = calloc(MAX_KINDS, sizeof *s->kinds);
     s->max_records = max_records;
@@ -319,8 +328,8 @@ EXPORT uint32_t scoreboard_records(const scoreboard *s, record *out, uint32_t ma
 }
 
 /* sizeof each shared type, so that a change on one side only is noticed. */
-EXPORT void scoreboard_sizes(uint32_t sizes[4])
+EXPORT void scoreboard_sizes(uint32_t sizes[5])
 {
-    const uint32_t all[4] = {sizeof(instruction), sizeof(settings), sizeof(counts), sizeof(record)};
+    const uint32_t all[5] = {sizeof(instruction), sizeof(settings), sizeof(host), sizeof(counts), sizeof(record)};
     memcpy(sizes, all, sizeof all);
 }

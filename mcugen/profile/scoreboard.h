@@ -13,7 +13,7 @@ enum { BRANCH_NONE, BRANCH_DIRECT, BRANCH_CONDITIONAL, BRANCH_INDIRECT };
 
 /* instruction.py explains the members; `size` 0 marks an entry not defined. */
 typedef struct {
-    uint8_t size, units, first_slot, alone, cycles, loads, stores, branch, n_sources, n_results;
+    uint8_t size, units, first_slot, alone, cycles, loads, stores, branch, conditional, n_sources, n_results;
     uint8_t source[MAX_OPERANDS];
     int8_t need[MAX_OPERANDS];
     uint8_t result[MAX_OPERANDS];
@@ -36,6 +36,14 @@ typedef struct {
 typedef struct {
     uint64_t instructions, cycles, memory_cycles, mispredicts, icache_misses, dcache_misses;
 } counts;
+
+/* What the library needs of Python and of Unicorn; the registers are Unicorn's numbers. */
+typedef struct {
+    void (*decode)(uint32_t address, uint32_t size); /* shall define and place the instructions of a block */
+    int (*read_register)(void *engine, int reg, void *value);
+    int (*write_register)(void *engine, int reg, const void *value);
+    int32_t link_register, status_register;
+} host;
 
 /* One finished or running call of a watched function; `depth` counts the watched calls around it. */
 typedef struct {

@@ -23,6 +23,7 @@ from mcugen.profile.model import Call, CoreRules, Counts, MemoryRules
 Decode = Callable[[int, int], dict[int, Instruction]]  # (address, size) -> instructions by address
 MAX_CALLS = 65536
 MAX_DEPTH = 8
+_IT_STATE = 0x0600FC00  # bits of the CPSR
 _LONG_READY = -16  # cycle of results made before the start
 
 
@@ -217,7 +218,10 @@ class PythonScoreboard:
         self._begun.append((watch, len(self._open), self.model.counts()))
         self._open.append((len(self._begun) - 1, back))
 
-    def _on_access(self, _uc: Any, kind: int, address: int, size: int, _value: int, _user: object) -> None:
+    def _on_access(self, uc: Any, kind: int, address: int, size: int, _value: int, _user: object) -> None:
+        status = uc.reg_read(arm_const.UC_ARM_REG_CPSR)
+        if status & _IT_STATE:  # see mend_it_state in scoreboard.c
+            uc.reg_write(arm_const.UC_ARM_REG_CPSR, status & ~_IT_STATE)
         stalls = kind != unicorn.UC_MEM_WRITE or self.model.memory.write_miss_stalls
         self.model.access("dcache", address, size, stalls)
 

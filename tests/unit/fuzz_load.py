@@ -22,12 +22,13 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE)]
 
-import numpy as np
-from model_files import sample, write_h5, write_keras
+import numpy as np  # noqa: E402
+from model_files import sample, write_h5, write_keras  # noqa: E402
 
-from mcugen.errors import McugenError
-from mcugen.load import load
+from mcugen.errors import McugenError  # noqa: E402
+from mcugen.load import load  # noqa: E402
 
+WORDS = [0, 1 << 20, 1 << 31, 1 << 62, (1 << 64) - 1]
 SECONDS, BYTES = 10.0, 1 << 30
 ODD = [None, True, False, -1, 0, 1, 2, 3, 7, 1 << 20, 1 << 40, 10**30, -0.5, 0.3, 1e300, float("nan"), float("inf"), "", "x",
        "linear", "image", "conv1", "channels_first", "binary", "quantized_bits(4)", "Flatten", "QDense", "Sequential", [], {},
@@ -81,7 +82,7 @@ def mutated_bytes(rng: np.random.Generator, data: bytes) -> bytes:
             length, source = int(rng.integers(1, 64)), int(rng.integers(len(raw)))
             raw[place : place + length] = raw[source : source + length]
         elif kind == 3:
-            raw[place : place + 8] = int(rng.choice([0, 1 << 20, 1 << 31, 1 << 62, (1 << 64) - 1])).to_bytes(8, "little")
+            raw[place : place + 8] = WORDS[rng.integers(len(WORDS))].to_bytes(8, "little")
         elif rng.integers(4) == 0 and len(raw) > 200:
             del raw[place:]
             raw += b"" if raw else b"PK"
