@@ -6,17 +6,13 @@ directory is the exception: TensorFlow has to convert it in a process of its own
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import math
+import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import h5py
 
 from mcugen.errors import McugenError
 from mcugen.ir import Layer, Network
@@ -86,34 +82,34 @@ def load_file(path: Path, digest: str) -> Network:
         raise McugenError(node, "the file is neither HDF5 nor a .keras archive", "save the model with tf_keras")
     digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
     try:
-        with opened(path) as (config, group, read):
-            return build(config, group, read, digest)
+        return build(*opened(path), digest)
     except McugenError:
         raise
     except RecursionError:
         raise McugenError(node, "the file nests too deeply", "save the model with tf_keras") from None
-    except Exception as error:  # h5py, zipfile and json raise many kinds on damaged files
+    except Exception as error:  # zipfile and json raise many kinds on damaged files
         fact = f"the file is damaged ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
         raise McugenError(node, fact, "save the model again") from None
 
 
-@contextlib.contextmanager
-def open_h5(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs or "model_weights" not in file:
-            fact = "the file holds no model, only weights"
-            raise McugenError(path.name, fact, "save the whole model: model.save('model.h5')")
-        text = file.attrs["model_config"]
-        yield parse_json(text, path.name), hdf5.follow(file, "model_weights", path.name), hdf5.read_h5
+def open_h5(path: Path) -> tuple[Any, hdf5.Contents, Any]:
+    """Config, weights and the function that reads them, of an `.h5` file."""
+    found = hdf5.contents(path, "model_weights", path.name)
+    if found.config is None:
+        fact = "the file holds no model, only weights"
+        raise McugenError(path.name, fact, "save the whole model: model.save('model.h5')")
+    return parse_json(found.config, path.name), found, hdf5.read_h5
 
 
-@contextlib.contextmanager
-def open_keras(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+def open_keras(path: Path) -> tuple[Any, hdf5.Contents, Any]:
+    """Config, weights and the function that reads them, of a `.keras` archive."""
     with zipfile.ZipFile(path) as archive:
-        text = member(archive, "config.json", MAX_CONFIG_BYTES, path.name)
+        config = parse_json(member(archive, "config.json", MAX_CONFIG_BYTES, path.name), path.name)
         weights = member(archive, "model.weights.h5", MAX_FILE_BYTES, path.name)
-        with h5py.File(io.BytesIO(weights), "r") as file:
-            yield parse_json(text, path.name), file, hdf5.read_keras
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "weights.h5"
+        file.write_bytes(weights)
+        return config, hdf5.contents(file, "layers", path.name), hdf5.read_keras
 
 
 def member(archive: zipfile.ZipFile, name: str, limit: int, node: str) -> bytes:
@@ -161,8 +157,8 @@ def check_object(item: dict[str, Any], node: str) -> None:
         raise McugenError(str(name)[:80], fact, "use only layers of Keras and QKeras")
 
 
-def build(config: Any, group: Any, read: Any, digest: str) -> Network:
-    """From the config and an open HDF5 group to the network; `read` fills in the weights."""
+def build(config: Any, found: hdf5.Contents, read: Any, digest: str) -> Network:
+    """From the config and the arrays of a file to the network; `read` fills in the weights."""
     model = read_model(config.get("class_name"), config.get("config"))
     calls, outputs = flatten(model)
     expected: hdf5.Expected = {id(leaf): [] for leaf in model.leaves()}
@@ -170,10 +166,8 @@ def build(config: Any, group: Any, read: Any, digest: str) -> Network:
     total = sum(math.prod(weight.shape) for weights in expected.values() for weight in weights)
     if total > MAX_WEIGHTS:
         raise McugenError(model.name, f"the model has {total} weights", f"use at most {MAX_WEIGHTS}")
-    read(group, model, expected)
-    layers = tuple(
-        Layer(call.name, call.entry.class_name, call.entry.config, call.inputs, call.entry.weights) for call in calls
-    )
+    read(found, model, expected)
+    layers = tuple(Layer(call.name, call.entry.class_name, call.entry.config, call.inputs, call.entry.weights) for call in calls)
     return Network(model.name, layers, network_inputs(model, calls), tuple(outputs), digest)
 
 

@@ -149,9 +149,7 @@ FOLDING: Keys = {
 }
 GLOBAL_POOL: Keys = {"data_format": CHANNELS_LAST, "keepdims": (False, flag)}
 QPOOL: Keys = {**quantizers("average"), "activation": (None, text)}
-NOISE: Keys = {
-    name: (None, lambda value: None) for name in ("rate", "noise_shape", "seed", "stddev", "l1", "l2", "data_format")
-}
+NOISE: Keys = {name: (None, lambda value: None) for name in ("rate", "noise_shape", "seed", "stddev", "l1", "l2", "data_format")}
 NUMBER = number(-1e9, 1e9)
 DROPOUTS = [
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "AlphaDropout",

@@ -1,17 +1,21 @@
 """Weights out of HDF5: `.h5` files by the order of `weight_names`, `.keras` archives by group numbers.
 
-Nothing is read before its shape is known to be the expected one; links out of the file, virtual and external data sets
-are refused.
+libhdf5 hangs or crashes on some damaged files, so a process of its own (`hdf5_dump.py`), limited in time and memory, turns
+a file into plain arrays first.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from mcugen.errors import McugenError
@@ -19,35 +23,57 @@ from mcugen.ir import Float
 from mcugen.load.shapes import Weight
 from mcugen.load.topology import Entry, Model
 
+CPU_SECONDS, WALL_SECONDS, MEMORY_BYTES = 8, 60, 1 << 30
 Expected = dict[int, list[Weight]]  # by id() of the Entry
 SAVE_AGAIN = "save the model again with tf_keras"
 
 
-def follow(group: Any, path: str, layer: str) -> Any:
-    """The object at `path` below `group`, through hard links only."""
-    for part in path.split("/"):
-        link = group.get(part, getlink=True) if isinstance(group, h5py.Group) and part else None
-        if link is None:
-            raise McugenError(layer, f"the file has no weights at {path[-80:]!r}", SAVE_AGAIN)
-        if not isinstance(link, h5py.HardLink):
-            raise McugenError(layer, f"{path[-80:]!r} links to somewhere else", "save the model into one plain file")
-        group = group[part]
-    return group
+@dataclass(frozen=True)
+class Contents:
+    """What an HDF5 file holds below one group: arrays, unreadable arrays with the reason, weight names of groups."""
+
+    config: Any
+    arrays: dict[str, Float]
+    problems: dict[str, str]
+    names: dict[str, list[str]]
 
 
-def read(group: Any, path: str, weight: Weight, layer: str) -> Float:
-    """One float32 array whose shape, type and storage are as expected and whose numbers are finite."""
-    data = follow(group, path, layer)
+def contents(path: Path, group: str, node: str) -> Contents:
+    """Read an HDF5 file; a damaged one is refused, however libhdf5 takes it.
+
+    Args:
+        path: the HDF5 file.
+        group: the group that holds the weights; paths in the result start below it.
+        node: the name of the model file, for messages.
+    """
+    script = Path(__file__).with_name("hdf5_dump.py")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "contents.npz"
+        limits = [str(CPU_SECONDS), str(MEMORY_BYTES)]
+        command = [sys.executable, "-P", str(script), str(path), str(target), group, *limits]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WALL_SECONDS)
+            said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        except subprocess.TimeoutExpired:
+            said = ["it takes too long"]
+        if not target.is_file() or done.returncode != 0:
+            raise McugenError(node, f"the file is damaged ({said[0][:200]})", "save the model again")
+        with np.load(target, allow_pickle=False) as file:
+            index = json.loads(file["index"].tobytes())
+            arrays = {path: file[f"a{number}"] for path, number in index["arrays"].items()}
+    return Contents(index["config"], arrays, index["problems"], index["names"])
+
+
+def read(found: Contents, path: str, weight: Weight, layer: str) -> Float:
+    """One float32 array whose shape is as expected and whose numbers are finite."""
     what = f"the weights {weight.name}"
-    if not isinstance(data, h5py.Dataset) or data.shape != weight.shape:
-        shape = getattr(data, "shape", None)
-        raise McugenError(layer, f"{what} have the shape {shape}, not {weight.shape}", SAVE_AGAIN)
-    if data.dtype.kind != "f" or data.dtype.itemsize != 4:
-        raise McugenError(layer, f"{what} are of type {data.dtype}, not float32", "train and save in float32")
-    too_large = data.chunks is not None and math.prod(data.chunks) > 4 * max(math.prod(weight.shape), 1024)
-    if data.is_virtual or data.external or too_large or data.compression not in (None, "gzip"):
-        raise McugenError(layer, f"{what} are stored in an unusual way", SAVE_AGAIN)
-    values: Float = np.asarray(data[()], np.float32)
+    if path in found.problems:
+        raise McugenError(layer, f"{what} {found.problems[path]}", "save the model again in float32 with tf_keras")
+    values = found.arrays.get(path)
+    if values is None:
+        raise McugenError(layer, f"the file has no weights at {path[-80:]!r}", SAVE_AGAIN)
+    if values.shape != weight.shape:
+        raise McugenError(layer, f"{what} have the shape {values.shape}, not {weight.shape}", SAVE_AGAIN)
     if not np.isfinite(values).all():
         raise McugenError(layer, f"{what} contain NaN or infinity", "train the model again")
     if weight.name == "moving_variance" and (values < 0).any():
@@ -55,26 +81,13 @@ def read(group: Any, path: str, weight: Weight, layer: str) -> Float:
     return values
 
 
-def attribute(group: Any, name: str, layer: str) -> list[str]:
-    """A list of names kept as an attribute, which Keras splits into name0, name1, ... when it is long."""
-    parts = [group.attrs[name]] if name in group.attrs else []
-    while f"{name}{len(parts)}" in group.attrs and name not in group.attrs:
-        parts.append(group.attrs[f"{name}{len(parts)}"])
-    found = [item.decode() if isinstance(item, bytes) else item for part in parts for item in np.asarray(part).ravel()]
-    if not all(isinstance(item, str) for item in found):
-        raise McugenError(layer, f"the attribute {name} is unreadable", SAVE_AGAIN)
-    return [str(item) for item in found]
-
-
 def saved_order(entry: Entry, expected: Expected) -> tuple[list[tuple[Entry, Weight]], list[tuple[Entry, Weight]]]:
     """Trainable and other variables of a layer or model, as Keras lists them when it writes `.h5`."""
     if entry.model is None:
         every = [(entry, weight) for weight in expected[id(entry)]]
-        own = [item for item in every if not item[1].part]
-        inner = [item for item in every if item[1].part]
+        every = [item for item in every if not item[1].part] + [item for item in every if item[1].part]
         if not entry.trainable:
-            return [], own + inner
-        every = own + inner
+            return [], every
         return [item for item in every if item[1].trainable], [item for item in every if not item[1].trainable]
     trainable: list[tuple[Entry, Weight]] = []
     other: list[tuple[Entry, Weight]] = []
@@ -87,15 +100,12 @@ def saved_order(entry: Entry, expected: Expected) -> tuple[list[tuple[Entry, Wei
     return [], trainable + other
 
 
-def read_h5(group: Any, model: Model, expected: Expected) -> None:
-    """Fill the entries' weights from the group `model_weights` of an `.h5` file."""
+def read_h5(found: Contents, model: Model, expected: Expected) -> None:
+    """Fill the entries' weights from the contents of the group `model_weights` of an `.h5` file."""
     for entry in model.entries:
         trainable, other = saved_order(entry, expected)
         slots = trainable + other
-        if not slots:
-            continue
-        folder = follow(group, entry.name, entry.name)
-        names = attribute(folder, "weight_names", entry.name)
+        names = found.names.get(entry.name, [])
         if len(names) != len(slots):
             fact = f"the file has {len(names)} weight arrays, the layer needs {len(slots)}"
             raise McugenError(entry.name, fact, SAVE_AGAIN)
@@ -105,7 +115,7 @@ def read_h5(group: Any, model: Model, expected: Expected) -> None:
                 fact = f"the file has the weights {name[-80:]!r} in the place of {weight.name}"
                 raise McugenError(leaf.name, fact, SAVE_AGAIN)
             if weight.name != "iteration":
-                leaf.weights[weight.name] = read(folder, name, weight, leaf.name)
+                leaf.weights[weight.name] = read(found, f"{entry.name}/{name}", weight, leaf.name)
 
 
 def snake(class_name: str) -> str:
@@ -123,15 +133,15 @@ def numbered(model: Model) -> Iterator[tuple[Entry, str]]:
         name = snake("Functional" if entry.class_name == "Model" else entry.class_name)
         number = counts.get(name, 0)
         counts[name] = number + 1
-        yield entry, f"layers/{name}" + (f"_{number}" if number else "")
+        yield entry, name + (f"_{number}" if number else "")
 
 
-def read_keras(group: Any, model: Model, expected: Expected) -> None:
-    """Fill the entries' weights from model.weights.h5 of a `.keras` archive."""
-    for entry, path in numbered(model):
+def read_keras(found: Contents, model: Model, expected: Expected, prefix: str = "") -> None:
+    """Fill the entries' weights from the contents of the group `layers` of a `.keras` archive's model.weights.h5."""
+    for entry, group in numbered(model):
+        path = f"{prefix}{group}"
         if entry.model is not None:
-            if any(expected[id(leaf)] for leaf in entry.model.leaves()):
-                read_keras(follow(group, path, entry.name), entry.model, expected)
+            read_keras(found, entry.model, expected, f"{path}/layers/")
             continue
         counts: dict[str, int] = {}
         for weight in expected[id(entry)]:
@@ -139,9 +149,9 @@ def read_keras(group: Any, model: Model, expected: Expected) -> None:
             counts[weight.part] = number + 1
             place = f"{path}/{weight.part}/vars/{number}" if weight.part else f"{path}/vars/{number}"
             if weight.name != "iteration":
-                entry.weights[weight.name] = read(group, place, weight, entry.name)
-        for part, count in counts.items():
-            variables = follow(group, f"{path}/{part}/vars" if part else f"{path}/vars", entry.name)
-            if len(variables) != count:
-                fact = f"the file has {len(variables)} weight arrays, the layer needs {count}"
-                raise McugenError(entry.name, fact, SAVE_AGAIN)
+                entry.weights[weight.name] = read(found, place, weight, entry.name)
+        needed = sum(counts.values())
+        present = sum(name.startswith(f"{path}/") for name in (*found.arrays, *found.problems))
+        if needed != present:
+            fact = f"the file has {present} weight arrays, the layer needs {needed}"
+            raise McugenError(entry.name, fact, SAVE_AGAIN)

@@ -78,7 +78,7 @@ size_t device_send(uint8_t *data, size_t capacity) {
 
 /* Whatever came, each zero ends at most one reply, and the next HELLO is answered. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    static const uint8_t hello[] = {0, 3, 1, 1, 6, 7, 0x3C, 0xD9, 0x5E, 0xD5, 0}; /* replaced below if it is not one */
+    static const uint8_t hello[] = {0, 9, 1, 1, 6, 7, 0x6B, 0xE0, 4, 0x50, 0}; /* sequence 0x0706 */
     size_t zeros = 1, replies = 0;
     device_reset();
     device_receive(data, bytes);
