@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -117,7 +118,8 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
         if (data_dir("firmware") / name).exists():
             shutil.copy(data_dir("firmware") / name, work / name)
     manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32],
-                "toolchain": report["toolchain"]}
+                "toolchain": report["toolchain"],
+                "binary_sha256": hashlib.sha256((work / "firmware.bin").read_bytes()).hexdigest()}
     if source is not None and source.is_file():
         shutil.copy(source, work / f"model{source.suffix}")
         manifest["source"] = f"model{source.suffix}"

@@ -198,11 +198,14 @@ def evaluate_command(**options: Any) -> int:
 
 
 @command("flash")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--tool", help="Flash tool to use (default: the first one found).")
 @click.option("--serial", "serial_number", help="Serial number of the probe, when several are connected.")
+@click.option("--board", help="The .toml file FOLDER was built with, when the board does not come with mcugen.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds allowed (default: by the size).")
+@click.option("--list", "show", is_flag=True, help="Show the probes found and the flash tools installed.")
 def flash_command(**options: Any) -> int:
-    """Write the firmware in FOLDER to a board over USB."""
+    """Write the firmware in FOLDER to a board over USB, and verify it."""
     from mcugen.commands.flash import flash
 
     return flash(**options)

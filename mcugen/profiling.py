@@ -23,7 +23,7 @@ def profile_image(compiled: Compiled, image: Image) -> Profile:
     graph, model = compiled.graph, compiled.sources.model
     simulator = Simulator(image.elf, compiled.board)
     steps = list(compiled.sources.steps.items())
-    memory = MemoryRules.from_timing(compiled.board.timing) if hasattr(MemoryRules, "from_timing") else MemoryRules()
+    memory = MemoryRules.from_board(compiled.board)
     with Device(simulator.transport(), counter="instructions") as device:
         device.hello()
         codes = random_codes(graph, 1)

@@ -20,6 +20,7 @@ from mcugen.messages import NO_STEP, REPLY, Code, Hello, Result, Set, Tensor, Ty
 _T = TypeVar("_T")
 ATTEMPTS = 4
 _INPUT_ATTEMPTS = 3
+_GRACE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -222,25 +223,20 @@ class Device:
             if not data:
                 return None
             for frame in self._reader.feed(data):
-                again = self._sort(kind, frame)
-                if again is None:
-                    return None
-                if again:
+                if self._is_reply(kind, frame):
                     return frame.payload
+                if frame.sequence == 0:  # a broken request, perhaps this one: the reply comes soon or never
+                    deadline = min(deadline, time.monotonic() + _GRACE_S)
         return None
 
-    def _sort(self, kind: Type, frame: Frame) -> bool | None:
-        """True: the reply; False: not for us; None: the device got a broken request."""
+    def _is_reply(self, kind: Type, frame: Frame) -> bool:
         if frame.version != PROTOCOL_VERSION:
             raise self._old(frame.version)
-        if frame.type == Type.ERROR and len(frame.payload) == 6:
+        if frame.sequence == self._sequence and frame.type == Type.ERROR and len(frame.payload) == 6:
             code, _, detail = struct.unpack("<BBI", frame.payload)
-            if frame.sequence == 0:
-                return None if code in (Code.CRC, Code.LENGTH) else False
-            if frame.sequence == self._sequence and code == Code.VERSION:
+            if code == Code.VERSION:
                 raise self._old(detail)
-            if frame.sequence == self._sequence:
-                raise _Refused(code, detail)
+            raise _Refused(code, detail)
         return frame.sequence == self._sequence and frame.type == kind | REPLY
 
     def _error(self, fact: str, remedy: str) -> McugenError:

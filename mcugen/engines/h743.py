@@ -68,6 +68,7 @@ class Peripherals:
         self._board, self._now, self._on_reset, self._on_memory = board, now, on_reset, on_memory
         self.received: deque[int] = deque()
         self.sent = bytearray()
+        self.watchdog_scale = 1.0
         self._reads: dict[int, Callable[[], int]] = {
             ISR: self._uart_state,
             RDR: lambda: self.received.popleft() if self.received else 0,
@@ -147,7 +148,7 @@ class Peripherals:
         if not self._watching:
             return 1 << 62
         periods = (self._value(IWDG_RLR) + 1) * (4 << self._value(IWDG_PR))
-        return self._fed_at + periods * self.cpu_hz() // LSI_HZ
+        return self._fed_at + int(periods * self.cpu_hz() / LSI_HZ * self.watchdog_scale)
 
     def _restart_tick(self) -> None:
         self._tick_from = self._now()

@@ -26,7 +26,8 @@ from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_
 MAX_INSTRUCTIONS = 20_000_000_000
 _NEVER = 0xFFFFFFFE
 _WFI = b"\x30\xbf"
-_TIMEOUT_US = 120_000_000  # for a simulation without counting
+_PATIENCE = 1000  # instructions
+_UNCOUNTED_US = 120_000_000  # limit in time where instructions are not counted; it costs a thread at each start
 _PAGE = 0x1000
 _CLOCKED = ("sram1", "sram2", "sram3")  # memories without a clock after reset
 _FAULTS = {  # what it does, exception that the chip raises, bits in CFSR
@@ -59,6 +60,7 @@ class Simulator:
         count: insist on instruction counts; without a C compiler they come from a slower hook in Python.
         faults: "raise" ends the simulation with an error that names the place; "deliver" lets the firmware handle it.
         max_instructions: limit between two sleeps of the firmware.
+        watchdog_scale: times the watchdog's 8 seconds of 400 million instructions each.
 
     Raises:
         McugenError: no ELF file, or it is not for this chip.
@@ -72,6 +74,7 @@ class Simulator:
         count: bool = True,
         faults: str = "raise",
         max_instructions: int = MAX_INSTRUCTIONS,
+        watchdog_scale: float = 1.0,
     ) -> None:
         if "board_h743.c" not in board.firmware.get("sources", ()):
             raise McugenError("unicorn", f"board {board.name} is no STM32H743", "use board nucleo-h743zi")
@@ -81,6 +84,7 @@ class Simulator:
         self.uc.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M7)
         self._count_hook(count)
         self.peripherals = h743.Peripherals(board, lambda: self.instructions, self._ask_reset, self._clock_memories)
+        self.peripherals.watchdog_scale = watchdog_scale
         self._map()
         self._exceptions = Exceptions(self.uc)
         self._error: McugenError | None = None
@@ -112,13 +116,10 @@ class Simulator:
         """
         limit = self.instructions + self._max
         while True:
-            exception = self.peripherals.pending() if self._exceptions.possible else None
-            if exception is not None:
-                self.peripherals.acknowledge(exception)
-                self._pc, _ = self._exceptions.enter(exception, self._pc, self._vectors())
-            watchdog = self.peripherals.watchdog_deadline()
-            deadline = min(limit, self.peripherals.tick_deadline(), watchdog)
-            self._counter.deadline = max(deadline, self.instructions + 1)  # an interrupt may wait while masked
+            self._take_interrupt()
+            tick, watchdog = self.peripherals.tick_deadline(), self.peripherals.watchdog_deadline()
+            masked = self.instructions + _PATIENCE  # when an interrupt waits that cannot be taken now
+            self._counter.deadline = min(limit, watchdog, tick if self._exceptions.possible else max(tick, masked))
             self._execute()
             if self._reset_asked:
                 self.reset(h743.RESET_SOFTWARE)
@@ -130,6 +131,12 @@ class Simulator:
                 raise self._fault(f"did not come to rest within {self._max} instructions")
             elif self._sleeps() and not self.peripherals.received:
                 return
+
+    def _take_interrupt(self) -> None:
+        exception = self.peripherals.pending() if self._exceptions.possible else None
+        if exception is not None:
+            self.peripherals.acknowledge(exception)
+            self._pc, _ = self._exceptions.enter(exception, self._pc, self._vectors())
 
     def transport(self) -> SimulatedPort:
         """The virtual COM port; the chip runs only while its client reads."""
@@ -205,9 +212,11 @@ class Simulator:
         library = load_plugin(sources_beside(__file__, "blocks.c"))
         if library is None:
             self._counter = _Counter()
+            self._timeout = 0 if count else _UNCOUNTED_US
             if count:
                 self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
             return
+        self._timeout = 0
         library.counter_bytes.restype = ctypes.c_uint64
         self._memory = ctypes.create_string_buffer(library.counter_bytes())
         self._counter = _Counter.from_buffer(self._memory)
@@ -229,7 +238,7 @@ class Simulator:
     def _execute(self) -> None:
         """Run from self._pc until something stops the CPU; faults are raised or delivered."""
         try:
-            self.uc.emu_start(self._pc | 1, _NEVER, timeout=_TIMEOUT_US)
+            self.uc.emu_start(self._pc | 1, _NEVER, timeout=self._timeout)
         except unicorn.UcError as error:
             self._pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
             what, exception, status = _FAULTS.get(error.errno, (f"stops Unicorn ({error})", USAGE_FAULT, 0))

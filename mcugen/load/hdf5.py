@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from mcugen.ir import Float
 from mcugen.load.shapes import Weight
 from mcugen.load.topology import Entry, Model
 
-CPU_SECONDS, WALL_SECONDS, MEMORY_BYTES = 8, 60, 1 << 30
+CPU_SECONDS, WALL_SECONDS, MEMORY_BYTES = 3, 60, 1 << 30
+BYTES_A_SECOND = 1 << 25
 Expected = dict[int, list[Weight]]  # by id() of the Entry
 SAVE_AGAIN = "save the model again with tf_keras"
 
@@ -49,7 +51,7 @@ def contents(path: Path, group: str, node: str) -> Contents:
     script = Path(__file__).with_name("hdf5_dump.py")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "contents.npz"
-        limits = [str(CPU_SECONDS), str(MEMORY_BYTES)]
+        limits = [str(CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND), str(MEMORY_BYTES)]
         command = [sys.executable, "-P", str(script), str(path), str(target), group, *limits]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=WALL_SECONDS)
@@ -138,6 +140,8 @@ def numbered(model: Model) -> Iterator[tuple[Entry, str]]:
 
 def read_keras(found: Contents, model: Model, expected: Expected, prefix: str = "") -> None:
     """Fill the entries' weights from the contents of the group `layers` of a `.keras` archive's model.weights.h5."""
+    names = [name[len(prefix) :] for name in (*found.arrays, *found.problems) if name.startswith(prefix)]
+    present = Counter(name.partition("/")[0] for name in names)
     for entry, group in numbered(model):
         path = f"{prefix}{group}"
         if entry.model is not None:
@@ -151,7 +155,6 @@ def read_keras(found: Contents, model: Model, expected: Expected, prefix: str = 
             if weight.name != "iteration":
                 entry.weights[weight.name] = read(found, place, weight, entry.name)
         needed = sum(counts.values())
-        present = sum(name.startswith(f"{path}/") for name in (*found.arrays, *found.problems))
-        if needed != present:
-            fact = f"the file has {present} weight arrays, the layer needs {needed}"
+        if needed != present[group]:
+            fact = f"the file has {present[group]} weight arrays, the layer needs {needed}"
             raise McugenError(entry.name, fact, SAVE_AGAIN)

@@ -17,8 +17,8 @@ from typing import Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import h5py  # noqa: E402
-import numpy as np  # noqa: E402
+import h5py
+import numpy as np
 
 MAX_OBJECTS = 200_000
 MAX_DEPTH = 30

@@ -91,7 +91,7 @@ def open_scoreboard(uc: Any, core: CoreRules, memory: MemoryRules, native: bool 
             return NativeScoreboard(library, uc, core, memory)
         if native:
             raise McugenError("profile", "no C compiler built the cycle model", "install gcc, clang or ziglang")
-        warnings.warn("no C compiler found: the cycle model runs in Python, a hundred times slower", stacklevel=2)
+        warnings.warn("no C compiler found: the cycle model runs in Python, hundreds of times slower", stacklevel=2)
     return PythonScoreboard(uc, core, memory)
 
 

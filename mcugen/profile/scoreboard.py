@@ -4,7 +4,7 @@ Two instructions a cycle, in order. An instruction issues once its sources are r
 new cycle where the present one already holds two, or where it would share an execution unit, exceed the loads or the
 one store a cycle, or must go first. A conditional branch mispredicted by its two-bit counter, a call or a return lose
 cycles; the target of a taken branch starts a new cycle. Condition-failed instructions of an IT block issue like others.
-scoreboard.c is its twin, a hundred times faster, tested to give equal numbers.
+scoreboard.c is its twin, hundreds of times faster, tested to give equal numbers.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class IssueModel:
 
 
 class PythonScoreboard:
-    """`IssueModel` behind Unicorn's Python hooks (about 0.2 million instructions a second)."""
+    """`IssueModel` behind Unicorn's Python hooks (about 0.1 million instructions a second)."""
 
     def __init__(self, uc: Any, core: CoreRules, memory: MemoryRules) -> None:
         self._uc, self._decoder = uc, Decoder()

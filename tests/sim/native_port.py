@@ -39,7 +39,8 @@ class NativePort:
 
     def read(self, size: int, timeout: float) -> bytes:
         buffer = ctypes.create_string_buffer(size)
-        return buffer.raw[: self._library.device_send(buffer, ctypes.c_size_t(size))]
+        sent = self._library.device_send(buffer, ctypes.c_size_t(size))
+        return buffer.raw[:sent]
 
     def write(self, data: bytes) -> None:
         self._library.device_receive(data, len(data))

@@ -99,7 +99,7 @@ def test_half_a_frame_does_not_spoil_the_next(port: NativePort, keep: int) -> No
 
 def test_wrong_crc_is_answered_with_sequence_zero(port: NativePort) -> None:
     data = bytearray(encode(Frame(Type.HELLO, 9)))
-    data[2] ^= 1
+    data[2] ^= 2
     (reply,) = ask(port, bytes(data))
     assert (reply.sequence, code_of(reply)) == (0, Code.CRC)
 
@@ -148,7 +148,7 @@ def test_hostile_requests_get_an_error_code(port: NativePort, frame: Frame, code
 
 
 def test_wrong_digest(port: NativePort) -> None:
-    with pytest.raises(McugenError, match="runs model tiny with digest 0102.*; flash the firmware built from this model"):
+    with pytest.raises(McugenError, match=r"runs model tiny with digest 0102.*; flash the firmware built from this model"):
         Device(port, digest=bytes(16)).hello()
 
 
@@ -199,5 +199,5 @@ def test_second_client_between_write_and_infer(port: NativePort) -> None:
         frame = cobs_decode(data.strip(b"\0"))
         return other + data if frame[1] == Type.INFER else data
 
-    with pytest.raises(McugenError, match="refuses INFER \\(INPUTS.*second program"):
+    with pytest.raises(McugenError, match=r"refuses INFER \(INPUTS.*second program"):
         Device(Disturbed(port, intrude)).infer([X])

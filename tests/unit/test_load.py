@@ -165,7 +165,7 @@ BAD_WEIGHTS: list[tuple[str, Callable[[list[Json], dict[str, Any]], None], str]]
     ("negative variance", set_weight("norm", "moving_variance", np.asarray([1, -1], np.float32)), "negative"),
     ("one too many", set_weight("dense", "extra", np.zeros(3, np.float32)), "weight arrays"),
     ("one missing", lambda layers, weights: weights["norm"].pop("beta"), "weight arrays"),
-    ("layer missing", lambda layers, weights: weights.pop("dense"), "no weights"),
+    ("layer missing", lambda layers, weights: weights.pop("dense"), "weight arrays"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""The random-model machine: specs (drawn without TensorFlow), the worker that asks QKeras, batches of compiled models."""

@@ -1,0 +1,136 @@
+"""TensorFlow's side: builds models from specs, saves them and runs them in the golden environment, one after another.
+
+Reads JSON lines {"spec", "path"} from standard input; for each writes the model to path, PATH.npz with the inputs and
+the output of every layer that `mcugen.load` lists, and answers with a JSON line {"error": message or null}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcugen import reference
+from mcugen.errors import McugenError
+from mcugen.load import load
+
+Json = dict[str, Any]
+
+
+def quantizers(value: Any) -> Any:
+    from qkeras.quantizers import get_quantizer
+
+    if isinstance(value, dict) and "class_name" in value:
+        return get_quantizer({"class_name": value["class_name"], "config": dict(value["config"])})
+    return value
+
+
+def make_layer(item: Json) -> Any:
+    """The Keras layer of one entry of a spec."""
+    import qkeras
+    import tf_keras
+
+    cls = getattr(qkeras, item["class"]) if item["class"].startswith("Q") else getattr(tf_keras.layers, item["class"])
+    return cls(**{key: quantizers(value) for key, value in item["config"].items()})
+
+
+def build(spec: Json) -> Any:
+    """The Keras model of a spec, its weights drawn from the spec's seed."""
+    import tf_keras
+
+    tensors: dict[str, Any] = {name: tf_keras.Input(shape, name=name) for name, shape in spec["inputs"].items()}
+    made: dict[str, Any] = {}
+    inputs = list(tensors.values())
+    for number, item in enumerate(spec["layers"]):
+        layer = made[item["share"]] if "share" in item else make_layer(item)
+        sources = [tensors[name] for name in item["inputs"]]
+        if spec.get("part") and number and len(sources) == 1 and item["class"] == "QActivation":
+            wrapped = tf_keras.Input(sources[0].shape[1:])
+            part = tf_keras.Model(wrapped, layer(wrapped), name=f"part{number}")
+            tensors[item["name"]] = part(sources[0])
+        else:
+            tensors[item["name"]] = layer(sources if len(sources) > 1 else sources[0])
+        made[item["name"]] = layer
+    outputs = [tensors[name] for name in spec["outputs"]]
+    straight = all(item["inputs"] == [before] for item, before in zip(spec["layers"], [*spec["inputs"], *made], strict=False))
+    if spec.get("sequential") and straight and len(inputs) == len(outputs) == 1 and not spec.get("part"):
+        model = tf_keras.Sequential(list(made.values()))
+        model.build((None, *inputs[0].shape[1:]))
+    else:
+        model = tf_keras.Model(inputs, outputs)
+    randomize(model, spec)
+    return model
+
+
+def randomize(model: Any, spec: Json) -> None:
+    """Weights with negative and zero gammas; extreme models have saturated kernels and tiny variances."""
+    rng = np.random.default_rng([spec["seed"], 5])
+    for variable in model.variables:
+        name, shape = variable.name, tuple(variable.shape)
+        if variable.dtype.name != "float32":
+            continue
+        value = rng.normal(0, 0.5, shape)
+        if "gamma" in name:
+            value = np.where(rng.random(shape) < 0.1, 0.0, rng.normal(0.4, 0.6, shape))
+        elif "variance" in name:
+            value = rng.random(shape) * (1e-3 if spec["extreme"] else 1.0) + 1e-4
+        elif "kernel" in name and spec["extreme"]:
+            value = np.sign(value) * 4
+        variable.assign(value.astype(np.float32))
+
+
+def samples(spec: Json) -> dict[str, np.ndarray[Any, Any]]:
+    """Pictures on the grid of 1/128: random, and one of extremes."""
+    rng = np.random.default_rng([spec["seed"], 6])
+    made = {}
+    for name, shape in spec["inputs"].items():
+        pixels = rng.integers(-128, 128, (spec["images"], *shape))
+        pixels[-1] = np.where(rng.random(shape) < 0.5, -128, 127)
+        made[name] = (pixels / 128).astype(np.float32)
+    return made
+
+
+def answer(tf: Any, spec: Json, path: Path) -> None:
+    model = build(spec)
+    model.save(path, save_format="keras" if path.suffix == ".keras" else "h5")
+    tf.keras.backend.clear_session()
+    network = load(path)
+    given = samples(spec)
+    fed = dict(zip(network.inputs, given.values(), strict=True))
+    whole = reference.load_model(str(path))
+    found = reference.run_layers(tf, whole, network.layers, fed)
+    reference.compare_with_whole(whole, network, fed, found)
+    names = [layer.name for layer in network.layers]
+    arrays = {f"output{i}": np.asarray(found[name]) for i, name in enumerate(names)}
+    fed_arrays = {f"input{i}": value for i, value in enumerate(fed.values())}
+    np.savez(path.with_suffix(path.suffix + ".npz"), names=np.array(names), **arrays, **fed_arrays)
+
+
+def main() -> None:
+    os.environ.update(reference.ENVIRONMENT)
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever TensorFlow prints must not mix with the replies
+    tf = reference.imported()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        reply: Json = {"error": None, "kind": None}
+        try:
+            answer(tf, request["spec"], Path(request["path"]))
+        except McugenError as error:
+            reply = {"error": str(error), "kind": "refused"}
+        except Exception as error:
+            trace = traceback.format_exc().strip().splitlines()
+            reply = {"error": f"{type(error).__name__}: {error}"[:1500] + " @ " + trace[-3].strip()[:200], "kind": "keras"}
+        tf.keras.backend.clear_session()
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()
