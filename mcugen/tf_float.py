@@ -82,21 +82,29 @@ def rsqrt(x: Float) -> Float:
 
 
 @cache
-def scalar_log() -> Any:
-    """The C library's logf, which TensorFlow calls for the tail of an array; else the rounded double logarithm."""
+def scalar(name: str) -> Any:
+    """The C library's logf or expf, which TensorFlow calls for an array's tail; else the double function, rounded."""
     try:
-        call = ctypes.CDLL("libm.so.6").logf
+        call = getattr(ctypes.CDLL("libm.so.6"), f"{name}f")
     except (OSError, AttributeError):
-        return lambda value: F(np.log(np.float64(value)))
+        return lambda value: float(F(getattr(np, name)(np.float64(value))))
     call.restype, call.argtypes = ctypes.c_float, [ctypes.c_float]
     return call
+
+
+def polynomial(x: Float, *coefficients: float) -> Float:
+    """Horner's rule from the highest power, each product and sum rounded to float32."""
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = total * x + F(coefficient)
+    return total
 
 
 def log(x: Float) -> Float:
     """tf.math.log of positive normal float32 of any shape: `packet_log` and logf for the tail."""
     flat = np.ascontiguousarray(x, F).ravel()
     body = flat.size // PACKET * PACKET
-    tail = [F(scalar_log()(float(value))) for value in flat[body:]]
+    tail = [scalar("log")(float(value)) for value in flat[body:]]
     return np.concatenate([packet_log(flat[:body]), np.asarray(tail, F)]).reshape(np.shape(x))
 
 
@@ -109,10 +117,39 @@ def packet_log(x: Float) -> Float:
     small = mantissa < F(0.707106781186547524)
     m = np.where(small, mantissa - F(1) + mantissa, mantissa - F(1))
     e = exponent.astype(F) - small.astype(F)
-    p = (F(0.18256296349849254) * m + F(1.0000000190281063)) * m + F(1.0000000190281136)
-    q = ((F(0.049616247954120038) * m + F(0.5992324959082352)) * m + F(1.4999999999999927)) * m + F(1)
-    done: Float = e * F(0.6931471805599453) + m * p / q
-    return done
+    p = m * polynomial(m, 0.18256296349849254, 1.0000000190281063, 1.0000000190281136)
+    q = polynomial(m, 0.049616247954120038, 0.59923249590823520, 1.4999999999999927, 1.0)
+    return e * F(0.6931471805599453) + p / q
+
+
+def tanh(x: Float) -> Float:
+    """tf.math.tanh: Eigen's ptanh_float, the same for every element (file as above)."""
+    x = np.clip(np.asarray(x, F), F(-7.90738964080810547), F(7.90738964080810547))
+    square = x * x
+    p = polynomial(square, 1.394553628e-8, 2.102733560e-5, 3.520756727e-3, 1.340216100e-1)
+    q = polynomial(square, 8.015776984e-7, 3.326951409e-4, 2.597254514e-2, 4.673548340e-1, 1.0)
+    return (square * x * p + x) / q
+
+
+def sigmoid(x: Float) -> Float:
+    """tf.math.sigmoid of float32 of any shape: `packet_sigmoid` and, by expf, the tail."""
+    flat = np.ascontiguousarray(x, F).ravel()
+    body = flat.size // PACKET * PACKET
+    e = np.asarray([scalar("exp")(float(value)) for value in np.minimum(flat[body:], F(16.6355324))], F)
+    return np.concatenate([packet_sigmoid(flat[:body]), e / (F(1) + e)]).reshape(np.shape(x))
+
+
+def packet_sigmoid(x: Float) -> Float:
+    """tf.math.sigmoid in packets: Eigen's scalar_logistic_op<float> (Eigen/src/Core/functors/UnaryFunctors.h)."""
+    half = np.minimum(np.asarray(x, F), F(16.6355324)) * F(0.5)
+    m = np.floor(half * F(1.44269504088896341) + F(0.5))
+    r = m * F(2.12194440e-4) + (m * F(-0.693359375) + half)
+    square = r * r
+    even = square * F(4.1898667812347412109375e-2) + F(0.49999141693115234375)
+    odd = square * F(8.33471305668354034423828125e-3) + F(0.16666877269744873046875)
+    e = np.ldexp(square * (r * odd + even) + (r + F(1)), m.astype(np.int32))
+    e = e * e
+    return np.where(x < F(-104), F(0), e / (F(1) + e))
 
 
 def in_order(rows: Float) -> Float:

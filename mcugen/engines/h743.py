@@ -5,9 +5,9 @@ Registers without a rule below keep what was written. Addresses and bits from RM
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
+from mcugen.engines.wire import Wire
 from mcugen.errors import McugenError
 from mcugen.ir import Board
 
@@ -57,21 +57,25 @@ class Peripherals:
     """Register values and their effects.
 
     Args:
+        wire: what comes and goes at USART3.
         now: instructions executed so far; one instruction counts as one cycle.
         on_reset: called when the firmware asks for a system reset.
         on_memory: called when the clocks of SRAM1 to SRAM3 are switched on.
     """
 
     def __init__(
-        self, board: Board, now: Callable[[], int], on_reset: Callable[[], None], on_memory: Callable[[], None]
+        self,
+        board: Board,
+        wire: Wire,
+        now: Callable[[], int],
+        on_reset: Callable[[], None],
+        on_memory: Callable[[], None],
     ) -> None:
-        self._board, self._now, self._on_reset, self._on_memory = board, now, on_reset, on_memory
-        self.received: deque[int] = deque()
-        self.sent = bytearray()
+        self._board, self._wire, self._now, self._on_reset, self._on_memory = board, wire, now, on_reset, on_memory
         self.watchdog_scale = 1.0
         self._reads: dict[int, Callable[[], int]] = {
             ISR: self._uart_state,
-            RDR: lambda: self.received.popleft() if self.received else 0,
+            RDR: wire.pop,
             DWT_CYCCNT: lambda: (self._now() - self._cycles_from) & 0xFFFFFFFF if self.registers.get(DWT_CTRL, 0) & 1 else 0,
             RCC_CR: self._clock_state,
             RCC_CFGR: lambda: self._value(RCC_CFGR) & ~0x38 | (self._value(RCC_CFGR) & 7) << 3,
@@ -98,7 +102,7 @@ class Peripherals:
         self.registers = dict(_AFTER_RESET)
         self.registers[RCC_RSR] = cause
         self._cycles_from = self._tick_from = self._fed_at = self._now()
-        self._watching = self._uart_checked = False
+        self._watching = self._wire.open = False
 
     def read(self, address: int) -> int:
         rule = self._reads.get(address)
@@ -130,7 +134,7 @@ class Peripherals:
             return 15
         irq = int(self._board.uart["irq"])
         enabled = self._value(NVIC_ISER + irq // 32 * 4) >> irq % 32 & 1
-        return 16 + irq if enabled and self.received and self._value(CR1) & 1 << 5 else None
+        return 16 + irq if enabled and self._wire.waiting and self._value(CR1) & 1 << 5 else None
 
     def acknowledge(self, exception: int) -> None:
         """The CPU takes this interrupt."""
@@ -195,13 +199,13 @@ class Peripherals:
     # USART3
 
     def _uart_state(self) -> int:
-        return 0x006000C0 | (0x20 if self.received else 0)  # REACK, TEACK, TXE, TC; RXNE
+        return 0x006000C0 | (0x20 if self._wire.waiting else 0)  # REACK, TEACK, TXE, TC; RXNE
 
     def _send(self, value: int) -> None:
-        if not self._uart_checked:
+        if not self._wire.open:
             self._check_uart()
-            self._uart_checked = True
-        self.sent.append(value & 0xFF)
+            self._wire.open = True
+        self._wire.put(value & 0xFF)
 
     def _check_uart(self) -> None:
         """Would this byte have left the chip at the right speed?"""

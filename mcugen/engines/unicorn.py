@@ -6,7 +6,6 @@ for other modules to hook (before `run`, or call `uc.ctl_flush_tb()` after addin
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,13 @@ from unicorn import arm_const as arm
 
 from mcugen.elf import load_segments, load_symbols
 from mcugen.engines import h743
+from mcugen.engines.counter import Counter
 from mcugen.engines.exceptions import BUS_FAULT, MEM_MANAGE, USAGE_FAULT, Exceptions
 from mcugen.engines.simulated_port import SimulatedPort
+from mcugen.engines.wire import NativeWire, PythonWire
 from mcugen.errors import McugenError
 from mcugen.ir import Board, Region
-from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
+from mcugen.plugin import load_plugin, sources_beside
 
 MAX_INSTRUCTIONS = 20_000_000_000
 _NEVER = 0xFFFFFFFE
@@ -38,17 +39,6 @@ _FAULTS = {  # what it does, exception that the chip raises, bits in CFSR
     unicorn.UC_ERR_FETCH_PROT: ("jumps to data", MEM_MANAGE, 0x0001),
     unicorn.UC_ERR_INSN_INVALID: ("meets an invalid instruction", USAGE_FAULT, 0x10000),
 }
-
-
-class _Counter(ctypes.Structure):
-    """Head of `counter` in blocks.c."""
-
-    _fields_ = [
-        ("instructions", ctypes.c_uint64),
-        ("deadline", ctypes.c_uint64),
-        ("stop", ctypes.c_void_p),
-        ("read", ctypes.c_void_p),
-    ]
 
 
 class Simulator:
@@ -82,8 +72,12 @@ class Simulator:
         self._deliver, self._max = faults == "deliver", max_instructions
         self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
         self.uc.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M7)
-        self._count_hook(count)
-        self.peripherals = h743.Peripherals(board, lambda: self.instructions, self._ask_reset, self._clock_memories)
+        library = load_plugin(sources_beside(__file__, "speed.c"))
+        self._counter = Counter(self.uc, library, count)
+        self.wire = NativeWire(library) if library else PythonWire()
+        self.peripherals = h743.Peripherals(
+            board, self.wire, lambda: self._counter.instructions, self._ask_reset, self._clock_memories
+        )
         self.peripherals.watchdog_scale = watchdog_scale
         self._map()
         self._exceptions = Exceptions(self.uc)
@@ -97,7 +91,7 @@ class Simulator:
     @property
     def instructions(self) -> int:
         """Executed since power-on; blocks that are interrupted by a fault count whole."""
-        return int(self._counter.instructions)
+        return self._counter.instructions
 
     def reset(self, cause: int) -> None:
         """Reset the chip; RAM keeps its contents. `cause`: one of h743.RESET_*."""
@@ -119,7 +113,7 @@ class Simulator:
             self._take_interrupt()
             tick, watchdog = self.peripherals.tick_deadline(), self.peripherals.watchdog_deadline()
             masked = self.instructions + _PATIENCE  # when an interrupt waits that cannot be taken now
-            self._counter.deadline = min(limit, watchdog, tick if self._exceptions.possible else max(tick, masked))
+            self._counter.stop_at(min(limit, watchdog, tick if self._exceptions.possible else max(tick, masked)))
             self._execute()
             if self._reset_asked:
                 self.reset(h743.RESET_SOFTWARE)
@@ -129,7 +123,7 @@ class Simulator:
                 self.reset(h743.RESET_WATCHDOG)
             elif self.instructions >= limit:
                 raise self._fault(f"did not come to rest within {self._max} instructions")
-            elif self._sleeps() and not self.peripherals.received:
+            elif self._sleeps() and not self.wire.waiting:
                 return
 
     def _take_interrupt(self) -> None:
@@ -140,7 +134,7 @@ class Simulator:
 
     def transport(self) -> SimulatedPort:
         """The virtual COM port; the chip runs only while its client reads."""
-        return SimulatedPort(self.run, self.peripherals.received, self.peripherals.sent)
+        return SimulatedPort(self.run, self.wire)
 
     def on_function(self, name: str, callback: Callable[[int], None]) -> None:
         """Call `callback` with r1 whenever the function `name` is entered.
@@ -171,7 +165,11 @@ class Simulator:
                 raise McugenError(str(self.elf_path), f"loads to {address:#x}, not flash", f"build it for {self.board.name}")
             self.uc.mem_write(address, data)
         for page in h743.PAGES:
-            self.uc.mmio_map(page, _PAGE, self._reader(page), None, self._writer(page), None)
+            read, write = self._reader(page), self._writer(page)
+            if page == h743.USART3 // _PAGE * _PAGE and isinstance(self.wire, NativeWire):
+                self.wire.map(self.uc, page, read, write)
+            else:
+                self.uc.mmio_map(page, _PAGE, _mmio_read, read, _mmio_write, write)
 
     def _clock_memories(self) -> None:
         for name in _CLOCKED if not self._clocked else ():
@@ -185,10 +183,10 @@ class Simulator:
         start = region.start // _PAGE * _PAGE
         self.uc.mem_map(start, -(-(region.start + region.size - start) // _PAGE) * _PAGE, flags)
 
-    def _reader(self, page: int) -> Callable[[Any, int, int, Any], int]:
+    def _reader(self, page: int) -> Callable[[int], int]:
         read = self.peripherals.read
 
-        def on_read(uc: Any, offset: int, size: int, data: Any) -> int:
+        def on_read(offset: int) -> int:
             try:
                 return read(page + offset)
             except McugenError as error:
@@ -197,10 +195,10 @@ class Simulator:
 
         return on_read
 
-    def _writer(self, page: int) -> Callable[[Any, int, int, int, Any], None]:
+    def _writer(self, page: int) -> Callable[[int, int], None]:
         write = self.peripherals.write
 
-        def on_write(uc: Any, offset: int, size: int, value: int, data: Any) -> None:
+        def on_write(offset: int, value: int) -> None:
             try:
                 write(page + offset, value)
             except McugenError as error:
@@ -208,37 +206,12 @@ class Simulator:
 
         return on_write
 
-    def _count_hook(self, count: bool) -> None:
-        library = load_plugin(sources_beside(__file__, "blocks.c"))
-        if library is None:
-            self._counter = _Counter()
-            self._timeout = 0 if count else _UNCOUNTED_US
-            if count:
-                self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._on_block)
-            return
-        self._timeout = 0
-        library.counter_bytes.restype = ctypes.c_uint64
-        self._memory = ctypes.create_string_buffer(library.counter_bytes())
-        self._counter = _Counter.from_buffer(self._memory)
-        self._counter.stop, self._counter.read = unicorn_function("uc_emu_stop"), unicorn_function("uc_mem_read")
-        add_native_hook(self.uc, unicorn.UC_HOOK_BLOCK, library.count_block, self._memory)
-
-    def _on_block(self, uc: Any, address: int, size: int, data: Any) -> None:
-        if self._counter.instructions >= self._counter.deadline:
-            uc.emu_stop()  # leaves before this block runs
-            return
-        code = uc.mem_read(address & ~1, size)
-        at = 0
-        while at + 1 < size:
-            at += 4 if code[at + 1] >= 0xE8 else 2
-            self._counter.instructions += 1
-
     # Running
 
     def _execute(self) -> None:
         """Run from self._pc until something stops the CPU; faults are raised or delivered."""
         try:
-            self.uc.emu_start(self._pc | 1, _NEVER, timeout=self._timeout)
+            self.uc.emu_start(self._pc | 1, _NEVER, timeout=0 if self._counter.active else _UNCOUNTED_US)
         except unicorn.UcError as error:
             self._pc = self.uc.reg_read(arm.UC_ARM_REG_PC)
             what, exception, status = _FAULTS.get(error.errno, (f"stops Unicorn ({error})", USAGE_FAULT, 0))
@@ -291,3 +264,11 @@ class Simulator:
     def _fault(self, fact: str, pc: int | None = None) -> McugenError:
         place = self.symbols.describe(self._pc if pc is None else pc)
         return McugenError("unicorn", f"the firmware {fact} at {place}", "report this as a bug with the model")
+
+
+def _mmio_read(uc: Any, offset: int, size: int, read: Callable[[int], int]) -> int:
+    return read(offset)
+
+
+def _mmio_write(uc: Any, offset: int, size: int, value: int, write: Callable[[int, int], None]) -> None:
+    write(offset, value)

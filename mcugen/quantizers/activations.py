@@ -31,10 +31,10 @@ def grid(kind: str, args: Args) -> dict[str, Any]:
         return relu_grid(args)
     if kind == "quantized_tanh":
         m = 1 << (args["bits"] - 1)
-        return {"lo": -m + args["symmetric"], "hi": m - 1, "step": 1 / m}
+        return {"lo": -m + args["symmetric"], "hi": m - 1, "step": 1 / m, "monotone": not args["use_real_tanh"]}
     if kind == "quantized_sigmoid":
         m = 1 << args["bits"]
-        return {"lo": int(args["symmetric"]), "hi": m - 1, "step": 1 / m}
+        return {"lo": int(args["symmetric"]), "hi": m - 1, "step": 1 / m, "monotone": not args["use_real_sigmoid"]}
     if kind == "quantized_ulaw":
         return {"lo": 0, "hi": 1 << (args["bits"] - 1), "step": 0.0, "levels": ulaw_levels(args)}
     if kind.endswith("po2"):
@@ -86,8 +86,12 @@ def po2_grid(kind: str, args: Args) -> dict[str, Any]:
     return {"lo": -top if signed else 1, "hi": top, "step": 2.0**lowest, "monotone": tidy}
 
 
-def codes(kind: str, args: Args, lo: int, x: Float) -> Int:
-    """Integer codes of float32 values of any shape; `lo` is the grid's lowest code."""
+def codes(kind: str, args: Args, lo: int, x: Float, tails: bool = False) -> Int:
+    """Integer codes of float32 values of any shape; `lo` is the grid's lowest code.
+
+    TensorFlow's logarithm and sigmoid differ in the size % 8 last elements of an array; `tails` follows it there, else
+    every element is computed like the others.
+    """
     if kind == "quantized_bits":
         return bits_codes(args, x)
     if kind == "quantized_hswish":
@@ -96,16 +100,19 @@ def codes(kind: str, args: Args, lo: int, x: Float) -> Int:
         return relu_codes(args, x)
     if kind == "quantized_tanh":
         m = F(1 << (args["bits"] - 1))
-        return clip(np.rint((F(2) * hard_sigmoid(x) - F(1)) * m), int(-m) + args["symmetric"], int(m) - 1)
+        p = tf_float.tanh(x) if args["use_real_tanh"] else F(2) * hard_sigmoid(x) - F(1)
+        return clip(np.rint(p * m), int(-m) + args["symmetric"], int(m) - 1)
     if kind == "quantized_sigmoid":
         m = F(1 << args["bits"])
-        return clip(np.rint(hard_sigmoid(x) * m), int(args["symmetric"]), int(m) - 1)
+        real = tf_float.sigmoid if tails else tf_float.packet_sigmoid
+        p = real(x) if args["use_real_sigmoid"] else hard_sigmoid(x)
+        return clip(np.rint(p * m), int(args["symmetric"]), int(m) - 1)
     if kind == "quantized_ulaw":
         unit = F(2.0 ** args["integer"])
         return clip(np.rint(hard_sigmoid(x / unit) * F(1 << (args["bits"] - 1))), 0, 1 << (args["bits"] - 1))
     if kind.endswith("po2"):
         lowest, _ = po2_exponents(kind, args)
-        values = po2(kind, args, x, tf_float.packet_log)
+        values = po2(kind, args, x, tf_float.log if tails else tf_float.packet_log)
         whole: Int = np.ldexp(values.astype(np.float64), -lowest).astype(np.int64)
         return whole
     if "ternary" in kind:
@@ -248,8 +255,7 @@ def po2_exponents(kind: str, args: Args) -> tuple[int, int]:
 def po2(kind: str, args: Args, x: Float, log: Log = tf_float.log) -> Float:
     """quantized_po2 and quantized_relu_po2 before the straight-through sum.
 
-    At the border between two powers TensorFlow's result may depend on an element's place in the array, because its
-    logarithm does; with `packet_log` it is that of all places but the size % 8 last.
+    At the border between two powers the result may depend on an element's place in the array, as the logarithm does.
     """
     if kind == "quantized_po2":
         sign = np.where(x >= 0, F(1), F(-1))

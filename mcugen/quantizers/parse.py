@@ -59,7 +59,7 @@ BITS_KEYS: Keys = {
     **NOISE,
 }
 TEMPERATURE = (1.0, number(0, 1e9))
-REAL = (False, only(False))
+REAL = (False, flag)
 PO2_TAIL: Keys = {
     "use_stochastic_rounding": STOCHASTIC,
     "quadratic_approximation": (False, flag),

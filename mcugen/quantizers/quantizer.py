@@ -131,8 +131,7 @@ class Quantizer:
         """
         x = flushed(x)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            po2 = self.kind.endswith("po2")
-            q = activations.po2(self.kind, self.args, x) if po2 else self.dequantize(self.codes(x))
+            q = self.dequantize(activations.codes(self.kind, self.args, self.grid.lo, x, tails=True))
             return activations.through(self.kind, self.args, x, q)
 
     def weights(self, w: Float) -> Quantized:

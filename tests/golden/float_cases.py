@@ -17,6 +17,10 @@ def arrays() -> Iterator[tuple[str, str, npt.NDArray[np.float32]]]:
     for length in LENGTHS:
         yield "rsqrt", str(length), np.exp2(rng.uniform(-24, 24, length)).astype(np.float32)
         yield "log", str(length), np.exp2(rng.uniform(-24, 24, length)).astype(np.float32)
+        for name in ("tanh", "sigmoid"):
+            yield name, str(length), (rng.normal(size=length) * np.exp2(rng.uniform(-8, 6, length))).astype(np.float32)
+    for name in ("tanh", "sigmoid"):
+        yield name, "many", (rng.normal(size=80000) * np.exp2(rng.uniform(-12, 6, 80000))).astype(np.float32)
     yield "log", "many", np.exp2(rng.uniform(-100, 100, 80000)).astype(np.float32)
     for shape in SHAPES:
         yield "mean", str(shape), rng.normal(size=shape).astype(np.float32)

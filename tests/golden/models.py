@@ -102,9 +102,7 @@ def nested() -> Any:
     inner = chain("inner")
     a = tf.keras.Input((3,), name="a")
     middle_in = tf.keras.Input((3,))
-    middle = tf.keras.Model(
-        middle_in, chain("chain")(L.BatchNormalization(name="before")(L.Dense(4)(middle_in))), name="middle"
-    )
+    middle = tf.keras.Model(middle_in, chain("chain")(L.BatchNormalization(name="before")(L.Dense(4)(middle_in))), name="middle")
     b = tf.keras.Input((4,), name="b")
     shared = L.Dense(4, name="shared")
     x = L.Concatenate()([middle(a), inner(b), shared(b), shared(shared(b))])

@@ -48,6 +48,8 @@ def float_results() -> dict[str, Any]:
     functions = {
         "rsqrt": tf.math.rsqrt,
         "log": tf.math.log,
+        "tanh": tf.math.tanh,
+        "sigmoid": tf.math.sigmoid,
         "mean": lambda x: tf.reduce_mean(x, axis=list(range(len(x.shape) - 1)), keepdims=True),
     }
     return {f"{name}|{key}": functions[name](tf.constant(x)).numpy() for name, key, x in arrays()}

@@ -13,6 +13,8 @@ from mcugen.ir import Network
 from mcugen.load import load
 from mcugen.reference import golden
 
+pytestmark = pytest.mark.xdist_group("golden")  # one run of TensorFlow for all
+
 NAMES = ["every2d", "plain2d", "sequential", "nested", "frozen", *(f"random{seed}" for seed in range(12))]
 QUANTIZER_OF = {
     "kernel": "kernel_quantizer",
@@ -80,9 +82,7 @@ def test_golden_runs_nested_models_in_batches(kind: str, oracle: Path) -> None:
     assert set(found) == {layer.name for layer in network.layers}
     assert all(len(value) == 5 and value.dtype == np.float32 for value in found.values())
     assert np.array_equal(found["a"], inputs["a"])
-    joined = [
-        found[name] for name in next(layer for layer in network.layers if layer.class_name == "Concatenate").inputs
-    ]
+    joined = [found[name] for name in next(layer for layer in network.layers if layer.class_name == "Concatenate").inputs]
     assert np.array_equal(found[network.outputs[1]], np.concatenate(joined, axis=-1))
 
 

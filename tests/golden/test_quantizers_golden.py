@@ -13,9 +13,10 @@ from quantizer_cases import ACTIVATIONS, KERNELS, cases
 
 from mcugen.quantizers import parse
 
+pytestmark = pytest.mark.xdist_group("golden")  # one run of TensorFlow for all
+
 BY_QUANTIZER = {
-    name: list(found)
-    for name, found in groupby(sorted(cases(), key=lambda case: case[2:0:-1]), key=lambda case: case[2:0:-1])
+    name: list(found) for name, found in groupby(sorted(cases(), key=lambda case: case[2:0:-1]), key=lambda case: case[2:0:-1])
 }
 
 

@@ -10,8 +10,10 @@ from float_cases import arrays
 
 from mcugen import tf_float
 
+pytestmark = pytest.mark.xdist_group("golden")  # one run of TensorFlow for all
 
-@pytest.mark.parametrize("function", ["rsqrt", "log", "mean"])
+
+@pytest.mark.parametrize("function", ["rsqrt", "log", "tanh", "sigmoid", "mean"])
 def test_equals_tensorflow(function: str, oracle: Path) -> None:
     if function == "rsqrt" and "rsqrtps" not in tf_float.rsqrt_source():
         pytest.skip("needs the instruction rsqrtps")

@@ -34,11 +34,7 @@ def test_objects_and_strings_mean_the_same() -> None:
             "use_stochastic_rounding": False, "qnoise_factor": 1.0}  # fmt: skip
     one = read({"module": "qkeras.quantizers", "class_name": "quantized_bits", "config": args,
                 "registered_name": "quantized_bits", "shared_object_id": 7})  # fmt: skip
-    assert (
-        one
-        == read("quantized_bits(4,1,1,alpha=1)")
-        == read("quantized_bits(bits=4, integer=1, symmetric=True,alpha=1.0)")
-    )
+    assert one == read("quantized_bits(4,1,1,alpha=1)") == read("quantized_bits(bits=4, integer=1, symmetric=True,alpha=1.0)")
     assert read("binary") == read("binary()") == read(spec("binary"))
     assert read({**spec("binary", alpha=1), "__passive_serialization__": True}).step == 1.0
 
@@ -85,7 +81,6 @@ REFUSED: list[tuple[Any, str]] = [
     ("quantized_relu(1,negative_slope=0.5)", "1 bit"),
     ("quantized_relu(4,1,1,0.5)", "use_sigmoid"),
     ("quantized_relu(4,1,relu_upper_bound=0.3,is_quantized_clip=False)", "multiple"),
-    ("quantized_tanh(4,use_real_tanh=True)", "use_real_tanh"),
     ("ternary(alpha='auto',threshold=0.5)", "threshold"),
     ("ternary(threshold='auto')", "threshold"),
     ("quantized_po2(4,max_value=-1)", "max_value"),
@@ -130,18 +125,14 @@ JSON = st.recursive(
 
 @given(
     st.sampled_from(["quantized_bits", "quantized_relu", "binary", "ternary", "quantized_po2", "quantized_ulaw"]),
-    st.dictionaries(
-        st.sampled_from(["bits", "integer", "alpha", "symmetric", "max_value", "negative_slope", "u"]), JSON
-    ),
+    st.dictionaries(st.sampled_from(["bits", "integer", "alpha", "symmetric", "max_value", "negative_slope", "u"]), JSON),
 )
 def test_any_object_is_read_or_refused(kind: str, config: dict[str, Any]) -> None:
     with contextlib.suppress(McugenError):
         parse(spec(kind, **config), "layer")
 
 
-@pytest.mark.parametrize(
-    "text", ["binary(alpha='auto')", "quantized_bits(4,0,1,alpha='auto_po2')", "ternary(alpha='auto')"]
-)
+@pytest.mark.parametrize("text", ["binary(alpha='auto')", "quantized_bits(4,0,1,alpha='auto_po2')", "ternary(alpha='auto')"])
 def test_scales_that_depend_on_the_batch_are_refused_in_activations(text: str) -> None:
     with pytest.raises(McugenError, match="depends on the batch"):
         _ = read(text).grid
@@ -194,9 +185,7 @@ TEXTS = st.sampled_from([
     "binary", "quantized_relu(6,2,negative_slope=0.25)", "binary(use_01=True)", "quantized_sigmoid(4)",
     "quantized_po2(4)", "quantized_relu_po2(3)", "quantized_relu(4,0,1)", "quantized_ulaw(5)", "quantized_hswish(8,3)",
 ])  # fmt: skip
-FLOATS = arrays(
-    np.float32, st.integers(0, 5).map(lambda packets: 8 * packets), elements=st.floats(-1000, 1000, width=32)
-)
+FLOATS = arrays(np.float32, st.integers(0, 5).map(lambda packets: 8 * packets), elements=st.floats(-1000, 1000, width=32))
 
 
 @settings(deadline=None)
