@@ -33,6 +33,9 @@ __attribute__((naked)) void board_power(void) {
 void board_memory(void) {
     RCC_AHB2ENR |= RCC_AHB2ENR_SRAMS;
     (void)RCC_AHB2ENR; /* the clock runs once the write has been read back */
+    if (DBGMCU_IDC >> 16 < DBGMCU_IDC_REVISION_X) {
+        AXI_TARG7_FN_MOD = AXI_READ_ISS_OVERRIDE; /* ES0392: reads of the AXI SRAM may be corrupted before revision X */
+    }
     cpu_barrier();
 }
 

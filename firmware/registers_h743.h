@@ -69,6 +69,11 @@
 #define USART3_RDR MCU_REG(0x40004824u)
 #define USART3_TDR MCU_REG(0x40004828u)
 
+#define DBGMCU_IDC MCU_REG(0x5C001000u)
+#define DBGMCU_IDC_REVISION_X 0x2001u /* the revisions before it, Y among them, are numbered lower */
+#define AXI_TARG7_FN_MOD MCU_REG(0x51008108u)
+#define AXI_READ_ISS_OVERRIDE 1u
+
 #define IWDG_KR MCU_REG(0x58004800u)
 #define IWDG_PR MCU_REG(0x58004804u)
 #define IWDG_RLR MCU_REG(0x58004808u)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mcugen.boards import load_board
 from mcugen.emit import Sources, emit
 from mcugen.fuse import fuse
-from mcugen.ir import Board, Graph
+from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
 from mcugen.normalise import normalise
 from mcugen.ops.base import Call
@@ -32,7 +32,12 @@ class Compiled:
 
 def integer_graph(path: Path | str, grid: InputGrid | None = None) -> Graph:
     """The verified integer graph of a model file; what `mcugen.interpret` gives meaning to."""
-    graph = normalise(load(path))
+    return lower(load(path), grid)
+
+
+def lower(network: Network, grid: InputGrid | None = None) -> Graph:
+    """Layers -> integer graph."""
+    graph = normalise(network)
     graph = quantise(graph, grid)
     return requantize(fuse(graph))
 

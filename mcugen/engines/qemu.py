@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mcugen.engines.socket_port import SocketPort, free_port
+from mcugen.engines.socket_port import LOG, SocketPort, free_port
 from mcugen.errors import McugenError
 
 PROGRAM = "qemu-system-arm"
@@ -32,6 +32,7 @@ def start_qemu(elf: Path, *, count: bool = False) -> SocketPort:
     command = [program, "-M", "mps2-an500", "-kernel", str(elf), "-display", "none", "-monitor", "none"]
     command += ["-serial", f"tcp:127.0.0.1:{port},server=on,nodelay=on"]
     command += ["-icount", "shift=6,sleep=off"] if count else []
-    with tempfile.NamedTemporaryFile(prefix="mcugen-qemu-", suffix=".log", delete=False) as log:
+    folder = Path(tempfile.mkdtemp(prefix="mcugen-qemu-"))
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    return SocketPort("qemu", port, process, Path(log.name))
+    return SocketPort("qemu", port, process, folder)

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mcugen.engines.socket_port import SocketPort, free_port
+from mcugen.engines.socket_port import LOG, SocketPort, free_port
 from mcugen.errors import McugenError
 from mcugen.ir import Board
 
@@ -38,9 +38,9 @@ def start_renode(elf: Path, board: Board) -> SocketPort:
         raise McugenError("renode", "renode is not on the PATH", "install Renode from renode.io, or use --engine unicorn")
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="mcugen-renode-"))
-    script, log = folder / "mcugen.resc", folder / "renode.log"
+    script = folder / "mcugen.resc"
     script.write_text(renode_script(elf, board, port), encoding="utf-8")
-    with log.open("wb") as output:
+    with (folder / LOG).open("wb") as output:
         command = [program, "--disable-xwt", "--console", "--plain", str(script)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
-    return SocketPort("renode", port, process, log)
+    return SocketPort("renode", port, process, folder)

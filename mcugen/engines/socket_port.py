@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import time
@@ -10,18 +11,21 @@ from pathlib import Path
 from mcugen.errors import McugenError
 
 START_S = 20.0
+LOG = "output.log"
 _REMEDY = "start the engine again; if it ends by itself, run its command by hand"
 
 
 class SocketPort:
     """A UART at 127.0.0.1:`port` of the simulator `process`, which is ended with it.
 
+    `folder` is the simulator's own, with what it prints in LOG; it is removed at the end.
+
     Raises:
         McugenError: the process ended or did not listen within 20 seconds.
     """
 
-    def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.name, self._process, self._log = name, process, log
+    def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.name, self._process, self._folder = name, process, folder
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -59,6 +63,7 @@ class SocketPort:
     def close(self) -> None:
         self._socket.close()
         self._end_process()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _end_process(self) -> None:
         self._process.terminate()
@@ -70,7 +75,9 @@ class SocketPort:
 
     def _ended(self) -> McugenError:
         self._end_process()
-        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        log = self._folder / LOG
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        shutil.rmtree(self._folder, ignore_errors=True)
         said = f": {lines[-1]}" if lines else ""
         return McugenError(self.name, f"the simulator ended (exit code {self._process.returncode}){said}", _REMEDY)
 

@@ -1,0 +1,99 @@
+"""The layers that are measured: public shapes, with the figures that CMSIS-NN reaches on them.
+
+CMSIS-NN's instructions were counted, and its cycles modelled, with the same rules as ours (docs/performance.md): its
+July 2026 head, gcc 12.2 -O3, inputs in cached memory, whole layers with padding, im2col and requantization.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcugen.ir import Layer, Network
+from mcugen.quantizers import Quantizer, parse
+
+RELU8, ACT8, BITS8, SIGN = "quantized_relu(8,2)", "quantized_bits(8,2,1,alpha=1)", "quantized_bits(8,0,1,alpha=1)", "binary(alpha=1)"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer: kind conv, depthwise, dense or binary; CMSIS-NN's instructions and cycles where known."""
+
+    name: str
+    kind: str
+    size: int
+    channels: int
+    filters: int
+    kernel: int = 1
+    stride: int = 1
+    instructions: int | None = None
+    cycles: int | None = None
+    target: tuple[float, float] | None = None  # ratios to CMSIS-NN; for binary inst/MAC and MAC/cycle
+    weights: str = BITS8
+    activations: str = ACT8
+
+
+SHAPES = (
+    Shape("first conv 3x3 s2 96x96x3->16", "conv", 96, 3, 16, 3, 2, 4_839_000, 3_596_000, (0.55, 0.55)),
+    Shape("depthwise 3x3 48x48x16", "depthwise", 48, 16, 16, 3, 1, 3_037_000, 2_262_000, (0.50, 0.45)),
+    Shape("pointwise 48x48 16->16", "conv", 48, 16, 16, 1, 1, 2_306_000, 1_541_000, (0.60, 0.55)),
+    Shape("pointwise 24x24 24->64", "conv", 24, 24, 64, 1, 1, 2_892_000, 2_034_000, (0.60, 0.55)),
+    Shape("pointwise 6x6 64->128", "conv", 6, 64, 128, 1, 1, 625_000, 439_000, (0.75, 0.70)),
+    Shape("pointwise 3x3 128->1280", "conv", 3, 128, 1280, 1, 1, 3_129_000, 2_343_000, (0.75, 0.70)),
+    Shape("conv 3x3 24x24 24->24", "conv", 24, 24, 24, 3, 1, 6_140_000, 4_697_000, (0.78, 0.60)),
+    Shape("conv 3x3 12x12 64->64", "conv", 12, 64, 64, 3, 1, 9_351_000, 7_164_000, (0.78, 0.60)),
+    Shape("dense 1280->128", "dense", 1, 1280, 128, 1, 1, 314_000, 255_000, (0.75, 0.70)),
+    Shape("binary 3x3 48x48x16", "binary", 48, 16, 16, 3, target=(0.22, 7.0)),
+    Shape("binary 3x3 24x24x24", "binary", 24, 24, 24, 3, target=(0.22, 7.0)),
+    Shape("binary 3x3 12x12x64", "binary", 12, 64, 64, 3, target=(0.22, 7.0)),
+    Shape("binary 3x3 6x6x64", "binary", 6, 64, 64, 3, target=(0.22, 7.0)),
+    Shape("binary 3x3 3x3x128", "binary", 3, 128, 128, 3, target=(0.22, 7.0)),
+)  # fmt: skip
+
+
+def _quantizer(text: str) -> Quantizer:
+    found = parse(text, "bench")
+    assert found is not None
+    return found
+
+
+def network(shape: Shape) -> Network:
+    """The layer behind a quantizer, with batch normalization whose statistics suit random inputs; seed 0."""
+    rng = np.random.default_rng(0)
+    size, depth, count, k = shape.size, shape.channels, shape.filters, shape.kernel
+    layers = [Layer("image", "InputLayer", {"shape": (size, size, depth)}, ())]
+    first = "quantized_bits(8,0,1)" if shape.kind != "dense" else ACT8
+    if shape.kind == "dense":
+        layers = [Layer("image", "InputLayer", {"shape": (depth,)}, ())]
+    layers.append(Layer("x", "QActivation", {"activation": _quantizer(ACT8 if shape.kind == "binary" else first)}, ("image",)))
+    source = "x"
+    if shape.kind == "binary":
+        layers.append(Layer("sign", "QActivation", {"activation": _quantizer(SIGN)}, ("x",)))
+        source = "sign"
+    config = {"strides": (shape.stride,) * 2, "padding": "same", "dilation_rate": (1, 1), "groups": 1, "activation": None,
+              "use_bias": shape.kind == "dense", "bias_quantizer": _quantizer("quantized_bits(16,2,1)")}  # fmt: skip
+    weights = _quantizer(SIGN if shape.kind == "binary" else shape.weights)
+    if shape.kind == "depthwise":
+        kernel = rng.uniform(-0.9, 0.9, (k, k, depth, 1)).astype(np.float32)
+        layers.append(Layer("sum", "QDepthwiseConv2D", {**config, "depthwise_quantizer": weights}, (source,), {"depthwise_kernel": kernel}))
+    elif shape.kind == "dense":
+        kernel = rng.uniform(-0.9, 0.9, (depth, count)).astype(np.float32)
+        bias = rng.normal(size=count).astype(np.float32)
+        layers.append(Layer("y", "QDense", {**config, "kernel_quantizer": weights}, (source,), {"kernel": kernel, "bias": bias}))
+        return Network("bench", tuple(layers), ("image",), ("y",))
+    else:
+        kernel = rng.uniform(-0.9, 0.9, (k, k, depth, count)).astype(np.float32)
+        layers.append(Layer("sum", "QConv2D", {**config, "kernel_quantizer": weights}, (source,), {"kernel": kernel}))
+    fan_in = k * k * (1 if shape.kind == "depthwise" else depth)
+    spread = np.sqrt(fan_in) * (1.0 if shape.kind == "binary" else 0.3)
+    statistics = {"gamma": rng.uniform(0.5, 1.5, count), "beta": rng.uniform(-0.5, 0.5, count),
+                  "moving_mean": rng.normal(0, spread / 4, count), "moving_variance": np.full(count, spread**2)}  # fmt: skip
+    layers.append(Layer("norm", "BatchNormalization", {"epsilon": 1e-3, "axis": -1}, ("sum",),
+                        {key: value.astype(np.float32) for key, value in statistics.items()}))  # fmt: skip
+    last = "norm"
+    if shape.kind == "binary":
+        layers.append(Layer("add", "Add", {}, ("x", "norm")))
+        last = "add"
+    layers.append(Layer("y", "QActivation", {"activation": _quantizer(shape.activations)}, (last,)))
+    return Network("bench", tuple(layers), ("image",), ("y",))

@@ -1,0 +1,441 @@
+/* Inner loops of the 8-bit kernels, templates/kernels/fast_*.c.j2. Portable C; with the DSP extension the same bits from
+ * SMLAD and SMMLA, the hottest loops in assembly that was scheduled by hand for the Cortex-M7.
+ *
+ * Activations are widened once to int16. A 16-bit lane of a weight word is w0 + 256 * w1 of two output channels: SMLAD on the
+ * word gives s0 + 256 * s1 (mod 2^32), and on SXTB16 of the word, s0 alone. mcugen/kernels_int8.py packs such lanes where
+ * abs(s1) < 2^23 and all lanes fit; elsewhere lanes hold plain bytes w0, w1: `split`. */
+#ifndef MCU_INT8_H
+#define MCU_INT8_H
+
+#include "mcu_numerics.h"
+
+#if defined(__ARM_ARCH_7EM__) && defined(__ARM_FEATURE_DSP) && !defined(MCU_PORTABLE)
+#define MCU_DSP 1
+#endif
+#define MCU_INLINE static inline __attribute__((always_inline, unused))
+
+MCU_INLINE uint32_t mcu_load(const void *from)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, from, 4);
+    return v;
+}
+
+/* The first n of four bytes; the rest is 0. */
+MCU_INLINE uint32_t mcu_load_some(const void *from, const int n)
+{
+    const uint8_t *bytes = from;
+    if (n == 4) return mcu_load(from);
+    return bytes[0] | (n > 1 ? (uint32_t)bytes[1] << 8 : 0) | (n > 2 ? (uint32_t)bytes[2] << 16 : 0);
+}
+
+MCU_INLINE void mcu_store(void *to, uint32_t v)
+{
+    __builtin_memcpy(to, &v, 4);
+}
+
+/* acc + low * low + high * high of the halves, modulo 2^32. */
+MCU_INLINE int32_t mcu_smlad(uint32_t a, uint32_t b, int32_t acc)
+{
+#ifdef MCU_DSP
+    __asm__("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    const int32_t low = (int16_t)a * (int16_t)b, high = (int16_t)(a >> 16) * (int16_t)(b >> 16);
+    return (int32_t)((uint32_t)acc + (uint32_t)low + (uint32_t)high);
+#endif
+}
+
+/* acc + low half of a * high half of b. */
+MCU_INLINE int32_t mcu_smlabt(uint32_t a, uint32_t b, int32_t acc)
+{
+#ifdef MCU_DSP
+    __asm__("smlabt %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int16_t)a * (int16_t)(b >> 16)));
+#endif
+}
+
+/* Bytes 0 and 2 as halves. */
+MCU_INLINE uint32_t mcu_even(uint32_t v, const int is_signed)
+{
+    if (!is_signed) return v & 0x00FF00FFu;
+#ifdef MCU_DSP
+    __asm__("sxtb16 %0, %0" : "+r"(v));
+    return v;
+#else
+    return (uint16_t)(int8_t)v | (uint32_t)(uint16_t)(int8_t)(v >> 16) << 16;
+#endif
+}
+
+/* Bytes 1 and 3 as halves. */
+MCU_INLINE uint32_t mcu_odd(uint32_t v, const int is_signed)
+{
+#ifdef MCU_DSP
+    uint32_t r;
+    if (is_signed)
+        __asm__("sxtb16 %0, %1, ror #8" : "=r"(r) : "r"(v));
+    else
+        __asm__("uxtb16 %0, %1, ror #8" : "=r"(r) : "r"(v));
+    return r;
+#else
+    return mcu_even(v >> 8, is_signed);
+#endif
+}
+
+/* The low halves of a and b. */
+MCU_INLINE uint32_t mcu_lows(uint32_t a, uint32_t b)
+{
+#ifdef MCU_DSP
+    __asm__("pkhbt %0, %0, %1, lsl #16" : "+r"(a) : "r"(b));
+    return a;
+#else
+    return (a & 0xFFFFu) | b << 16;
+#endif
+}
+
+/* The high halves of a and b. */
+MCU_INLINE uint32_t mcu_highs(uint32_t a, uint32_t b)
+{
+#ifdef MCU_DSP
+    __asm__("pkhtb %0, %0, %1, asr #16" : "+r"(b) : "r"(a));
+    return b;
+#else
+    return a >> 16 | (b & 0xFFFF0000u);
+#endif
+}
+
+/* Four bytes to int16: in their order, or bytes 0, 2, 1, 3 where `mixed`, which is cheaper. */
+MCU_INLINE void mcu_widen4(int16_t *to, uint32_t v, const int is_signed, const int mixed)
+{
+    const uint32_t even = mcu_even(v, is_signed), odd = mcu_odd(v, is_signed);
+    mcu_store(to, mixed ? even : mcu_lows(even, odd));
+    mcu_store(to + 2, mixed ? odd : mcu_highs(even, odd));
+}
+
+/* `runs` runs of n bytes to runs of int16 that begin `stride` elements apart. */
+MCU_INLINE void mcu_widen(
+    int16_t *to, const void *from, int32_t runs, const int n, const int stride, const int is_signed, const int mixed)
+{
+    const uint8_t *bytes = from;
+    for (; runs > 0; runs--, to += stride - (n & ~3)) {
+        for (int32_t i = n / 8; i > 0; i--, bytes += 8, to += 8) {
+            const uint32_t first = mcu_load(bytes), second = mcu_load(bytes + 4);
+            mcu_widen4(to, first, is_signed, mixed);
+            mcu_widen4(to + 4, second, is_signed, mixed);
+        }
+        if (n & 4) {
+            mcu_widen4(to, mcu_load(bytes), is_signed, mixed);
+            bytes += 4;
+            to += 4;
+        }
+        for (int32_t i = 0; i < (n & 3); i++, bytes++) to[i] = (int16_t)(is_signed ? (int8_t)*bytes : *bytes);
+    }
+}
+
+MCU_INLINE void mcu_clear(int16_t *to, int32_t runs, const int n, const int stride)
+{
+    for (; runs > 0; runs--, to += stride)
+        for (int32_t i = 0; i < n; i++) to[i] = 0;
+}
+
+/* s1 from s0 + 256 * s1 and s0. */
+MCU_INLINE int32_t mcu_upper(int32_t whole, int32_t low)
+{
+    return (int32_t)((uint32_t)whole - (uint32_t)low) >> 8;
+}
+
+/* Sums of two channels over `pairs` pairs of terms of one or two pixels, whose x begin `step` elements apart. */
+MCU_INLINE void mcu_dot(const int16_t *x, const uint32_t *w, const int pixels, const int step, const int pairs, const int split,
+    int32_t low[], int32_t high[])
+{
+    int32_t l0 = 0, l1 = 0, h0 = 0, h1 = 0;
+    for (int32_t k = 0; k < pairs; k++, x += 2) {
+        const uint32_t word = w[k], lower = mcu_even(word, 1), upper = split ? mcu_odd(word, 1) : word;
+        const uint32_t x0 = mcu_load(x);
+        l0 = mcu_smlad(lower, x0, l0);
+        h0 = mcu_smlad(upper, x0, h0);
+        if (pixels == 1) continue;
+        const uint32_t x1 = mcu_load(x + step);
+        l1 = mcu_smlad(lower, x1, l1);
+        h1 = mcu_smlad(upper, x1, h1);
+    }
+    low[0] = l0;
+    high[0] = split ? h0 : mcu_upper(h0, l0);
+    if (pixels == 1) return;
+    low[1] = l1;
+    high[1] = split ? h1 : mcu_upper(h1, l1);
+}
+
+/* Adds two taps of four depthwise channels; w: channels 0, 1 of both taps, then channels 2, 3, as plain bytes. */
+MCU_INLINE void mcu_taps4(uint32_t a, uint32_t b, const uint32_t w[2], const int is_signed, int32_t sums[4])
+{
+    const uint32_t low = mcu_lows(a, b), high = mcu_highs(a, b);
+    sums[0] = mcu_smlad(mcu_even(low, is_signed), mcu_even(w[0], 1), sums[0]);
+    sums[1] = mcu_smlad(mcu_odd(low, is_signed), mcu_odd(w[0], 1), sums[1]);
+    sums[2] = mcu_smlad(mcu_even(high, is_signed), mcu_even(w[1], 1), sums[2]);
+    sums[3] = mcu_smlad(mcu_odd(high, is_signed), mcu_odd(w[1], 1), sums[3]);
+}
+
+#ifdef MCU_DSP
+#define MCU_SPLIT(XTB16) \
+    "pkhbt %[low], %[a], %[b], lsl #16\n pkhtb %[a], %[b], %[a], asr #16\n" \
+    XTB16 " %[one], %[low]\n str %[one], [%[to]]\n" XTB16 " %[one], %[low], ror #8\n str %[one], [%[to], #%c[n]]\n" \
+    XTB16 " %[one], %[a]\n str %[one], [%[to], #2 * %c[n]]\n" XTB16 " %[one], %[a], ror #8\n str %[one], [%[to], #3 * %c[n]]\n"
+#define MCU_OPERANDS [low] "=&r"(low), [one] "=&r"(one), [a] "+r"(a) : [b] "r"(b), [to] "r"(to), [n] "i"(2 * pitch) : "memory"
+#endif
+
+/* Four channels of two pixels side by side, to four planes that lie `pitch` elements apart. */
+MCU_INLINE void mcu_split4(int16_t *to, const int pitch, uint32_t a, uint32_t b, const int is_signed)
+{
+#ifdef MCU_DSP
+    uint32_t low, one;
+    if (is_signed)
+        __asm__ volatile(MCU_SPLIT("sxtb16") : MCU_OPERANDS);
+    else
+        __asm__ volatile(MCU_SPLIT("uxtb16") : MCU_OPERANDS);
+#else
+    const uint32_t low = mcu_lows(a, b), high = mcu_highs(a, b);
+    mcu_store(to, mcu_even(low, is_signed));
+    mcu_store(to + pitch, mcu_odd(low, is_signed));
+    mcu_store(to + 2 * pitch, mcu_even(high, is_signed));
+    mcu_store(to + 3 * pitch, mcu_odd(high, is_signed));
+#endif
+}
+
+/* Three rows of weights (bytes w0, w1, w2, 0) as (w0, w1), (w1, w2). */
+MCU_INLINE void mcu_spread(const uint32_t w[3], uint32_t spread[6])
+{
+    for (int32_t r = 0; r < 3; r++) {
+        const uint32_t even = mcu_even(w[r], 1), odd = mcu_odd(w[r], 1);
+        spread[2 * r] = mcu_lows(even, odd);
+        spread[2 * r + 1] = (odd & 0xFFFFu) | (even & 0xFFFF0000u);
+    }
+}
+
+/* Adds one row of the windows at `at` and `at + stride`. */
+MCU_INLINE void mcu_window_row(const int16_t *at, const int stride, uint32_t w01, uint32_t w12, int32_t sums[2])
+{
+    const uint32_t a = mcu_load(at), b = mcu_load(at + 2);
+    sums[0] = mcu_smlabt(b, w12, mcu_smlad(a, w01, sums[0]));
+    if (stride == 1)
+        sums[1] = mcu_smlad(b, w12, mcu_smlabt(w01, a, sums[1]));
+    else
+        sums[1] = mcu_smlabt(mcu_load(at + 4), w12, mcu_smlad(b, w01, sums[1]));
+}
+
+/* Sums of the 3x3 windows at `at` and `at + stride` of a plane whose rows lie `row` elements apart. */
+MCU_INLINE void mcu_windows(const int16_t *at, const int row, const int stride, const uint32_t spread[6], int32_t sums[2])
+{
+    sums[0] = sums[1] = 0;
+    mcu_window_row(at, stride, spread[0], spread[1], sums);
+    mcu_window_row(at + row, stride, spread[2], spread[3], sums);
+    mcu_window_row(at + 2 * row, stride, spread[4], spread[5], sums);
+}
+
+/* Shifts and limits of a fixed output stage: compile-time constants. */
+typedef struct mcu_fixed {
+    int pre, post, lo, hi;
+} mcu_fixed;
+
+MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const mcu_fixed f)
+{
+    return mcu_clip((offset + mcu_scale(acc, 1 << f.pre, mult)) >> f.post, f.lo, f.hi);
+}
+
+/* Each macro below defines a function NAME for one layer. SAT is usat or ssat, BITS its width. */
+#ifdef MCU_DSP
+/* All assembly; `used` keeps compilers from dropping arguments that they do not see in use. */
+#define MCU_ASM __attribute__((naked, noinline, used)) static void
+#define MCU_ARG __attribute__((unused))
+#define MCU_SAT(R, SAT, BITS, POST) #SAT " " R ", #" #BITS ", " R ", asr #" #POST "\n"
+
+/* Two terms of three pixels and two channels: 12 products in six cycles; loads run three cycles ahead of their use.
+ * r0 x, r1 w, r2-r4 sums of words, r5-r7 of w0, r8 lanes of w0, r9 word, r10-r12 terms of the pixels, lr counter. */
+#define MCU_TERMS_(MAC, B0, B1, B2, A0, A1, A2, NEXT_W, NEXT_2, NEXT_1, LAST, END) \
+    MAC " r4, r9, r12" B2 "\n ldr r10, [r0], #4\n sxtb16 r8, r9\n" MAC " r3, r9, r11" B1 "\n" \
+    MAC " r2, r9, r10" B0 "\n" NEXT_W "\n" MAC " r7, r8, r12" A2 "\n" NEXT_2 "\n" \
+    MAC " r6, r8, r11" A1 "\n" NEXT_1 "\n" MAC " r5, r8, r10" A0 "\n" LAST "\n"
+#define MCU_TERMS(...) MCU_TERMS_(__VA_ARGS__)
+#define MCU_SUMS ", r2", ", r3", ", r4", ", r5", ", r6", ", r7"
+#define MCU_AHEAD(STEP) "ldr r9, [r1], #4", "ldr r12, [r0, #4 * " #STEP "]", "ldr r11, [r0, #2 * " #STEP "]"
+#define MCU_MORE(STEP, LAST) MCU_TERMS("smlad", MCU_SUMS, MCU_AHEAD(STEP), LAST, )
+/* All terms, in a loop of eight pairs where there are more than 17; the arguments behind PAIRS are loads in the last. */
+#define MCU_ALL(STEP, PAIRS, ...) \
+    "ldr r12, [r0, #4 * " #STEP "]\n ldr r11, [r0, #2 * " #STEP "]\n" \
+    ".if " #PAIRS " > 17\n mov lr, #(" #PAIRS " - 2) / 8\n.endif\n" \
+    MCU_TERMS("smuad", "", "", "", "", "", "", MCU_AHEAD(STEP), "", ) \
+    ".if " #PAIRS " > 17\n .rept (" #PAIRS " - 2) % 8\n" MCU_MORE(STEP, "") ".endr\n" \
+    "2:\n .rept 6\n" MCU_MORE(STEP, "") ".endr\n" MCU_MORE(STEP, "subs lr, #1") MCU_MORE(STEP, "bne 2b") \
+    ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(STEP, "") ".endr\n .endif\n" \
+    MCU_TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
+
+/* NAME(x, w, sums): three pixels, STEP elements apart, by two channels over PAIRS >= 2 pairs; sums of words, then of w0. */
+#define MCU_DOT3(NAME, STEP, PAIRS) \
+    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t sums[6]) \
+    { \
+        __asm__("push {r2, r4-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
+            "stm r8, {r2-r7}\n pop {r4-r11, pc}\n"); \
+    }
+
+#define MCU_HIGH(R, PRE) \
+    ".if " #PRE " > 8\n lsl " R ", #" #PRE " - 8\n.endif\n.if " #PRE " < 8\n asr " R ", #8 - " #PRE "\n.endif\n"
+#define MCU_IF(ADD, TEXT) ".if " #ADD " >= 0\n" TEXT ".endif\n"
+#define MCU_PLUS(R, BY, ADD) "add " R ", " R ", " BY ", lsl #" #ADD "\n"
+/* NAME(x, out, w, bytes, mult0, offset0, mult1, offset1, residual): as MCU_DOT3 for bytes / OUT_C pixels, a multiple of
+ * three; each sum becomes (offset + (sum << PRE) * mult >> 32 + (residual << ADD)) >> POST, saturated and stored. LOAD
+ * (ldrb or ldrsb) fetches residuals, which lie like the output; ADD is -1 where there are none. */
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD) \
+    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t bytes, \
+        MCU_ARG int32_t mult0, MCU_ARG int32_t offset0, MCU_ARG int32_t mult1, MCU_ARG int32_t offset1, \
+        MCU_ARG const void *residual) \
+    { \
+        __asm__("add r3, r1\n push {r1-r11, lr}\n ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
+            MCU_ALL(STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", "ldr r10, [sp, #52]") \
+            ".if " #ADD " >= 0\n ldr r1, [sp, #64]\n.else\n ldr r1, [sp, #4]\n.endif\n" \
+            "add r0, #6 * " #STEP " - 4 * " #PAIRS "\n sub r4, r4, r7\n sub r3, r3, r6\n" \
+            MCU_HIGH("r4", PRE) "sub r2, r2, r5\n" MCU_HIGH("r3", PRE) "smmla r4, r4, r9, r12\n" \
+            MCU_HIGH("r2", PRE) "smmla r3, r3, r9, r12\n lsl r7, #" #PRE "\n smmla r2, r2, r9, r12\n" \
+            MCU_IF(ADD, #LOAD " r9, [r1, #2 * " #OUT_C " + 1]\n " #LOAD " r12, [r1, #" #OUT_C " + 1]\n") \
+            "lsl r6, #" #PRE "\n smmla r7, r7, r11, r10\n" \
+            MCU_IF(ADD, #LOAD " r8, [r1, #1]\n" MCU_PLUS("r4", "r9", ADD) #LOAD " r9, [r1, #2 * " #OUT_C "]\n") \
+            "lsl r5, #" #PRE "\n smmla r6, r6, r11, r10\n" \
+            MCU_IF(ADD, MCU_PLUS("r3", "r12", ADD) #LOAD " r12, [r1, #" #OUT_C "]\n") \
+            MCU_SAT("r4", SAT, BITS, POST) "smmla r5, r5, r11, r10\n" \
+            MCU_IF(ADD, MCU_PLUS("r2", "r8", ADD) #LOAD " r8, [r1]\n add r1, #3 * " #OUT_C "\n str r1, [sp, #64]\n" \
+                "ldr r1, [sp, #4]\n" MCU_PLUS("r7", "r9", ADD) MCU_PLUS("r6", "r12", ADD) MCU_PLUS("r5", "r8", ADD)) \
+            ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
+            MCU_SAT("r3", SAT, BITS, POST) "ldr r8, [sp, #8]\n" \
+            MCU_SAT("r2", SAT, BITS, POST) "strb r4, [lr, #2 * " #OUT_C " + 1]\n" \
+            MCU_SAT("r7", SAT, BITS, POST) "strb r3, [lr, #" #OUT_C " + 1]\n" \
+            MCU_SAT("r6", SAT, BITS, POST) "strb r2, [lr, #1]\n" \
+            MCU_SAT("r5", SAT, BITS, POST) "strb r7, [lr, #2 * " #OUT_C "]\n" \
+            "ldr r9, [r1], #4\n strb r6, [lr, #" #OUT_C "]\n strb r5, [lr]\n add lr, #3 * " #OUT_C "\n cmp lr, r8\n" \
+            ".if " #PAIRS " > 17\n str lr, [sp]\n.endif\n" \
+            "bne 1b\n add sp, #12\n pop {r4-r11, pc}\n"); \
+    }
+
+#define MCU_TERM4(X) \
+    "sxtb16 r6, r7\n smlad r2, r7, " X ", r2\n smlad r4, r6, " X ", r4\n ldr r7, [r1], #4\n" \
+    "sxtb16 r6, r8\n smlad r3, r8, " X ", r3\n smlad r5, r6, " X ", r5\n ldr r8, [r1], #4\n"
+/* NAME(x, w, fours, sums): one pixel by four channels over 4 * fours pairs; words of channels 0, 1 and of 2, 3 alternate.
+ * sums: of words of either pair, then of w0 of either. Reads 16 bytes beyond x and 8 beyond w. */
+#define MCU_DOT4(NAME) \
+    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t fours, MCU_ARG int32_t sums[4]) \
+    { \
+        __asm__("push {r3-r11, lr}\n mov lr, r2\n ldrd r9, r10, [r0], #8\n ldrd r11, r12, [r0], #8\n" \
+            "ldr r7, [r1], #4\n ldr r8, [r1], #4\n movs r2, #0\n movs r3, #0\n movs r4, #0\n movs r5, #0\n" \
+            "1:\n" MCU_TERM4("r9") MCU_TERM4("r10") "ldrd r9, r10, [r0], #8\n subs lr, #1\n" \
+            MCU_TERM4("r11") MCU_TERM4("r12") "ldrd r11, r12, [r0], #8\n bne 1b\n" \
+            "ldr r6, [sp], #4\n stm r6, {r2-r5}\n pop {r4-r11, pc}\n"); \
+    }
+
+/* A row of depthwise weights (bytes w0, w1, w2, 0 in r10) to (w0, w1), (w1, w2), times 256. */
+#define MCU_SPREAD(A, B) \
+    "lsl r11, r10, #8\n and r11, #0xFF00FF00\n and r10, #0xFF00FF00\n pkhbt " A ", r11, r10, lsl #16\n pkhtb " B ", r11, r10\n"
+/* Two 3x3 windows side by side, 15 cycles: sums in r8, r9; meanwhile r12, lr of the last two are saturated and stored.
+ * r0 at, r1 out, r2-r7 weights, r10, r11 the words at `at` and `at + 2`; leaves mult in r10 and whether the row has ended. */
+#define MCU_WINDOWS1(ROW, SAT0, SAT1, STORE0, STORE1, ONWARD) \
+    SAT0 "smuad r8, r10, r2\n" SAT1 "smultb r9, r10, r2\n" \
+    "smlabt r8, r11, r3, r8\n ldr r10, [r0, #2 * " #ROW "]\n smlad r9, r11, r3, r9\n" STORE0 \
+    "smlad r8, r10, r4, r8\n ldr r11, [r0, #2 * " #ROW " + 4]\n smlatb r9, r10, r4, r9\n" STORE1 \
+    "smlabt r8, r11, r5, r8\n ldr r10, [r0, #4 * " #ROW "]\n smlad r9, r11, r5, r9\n ldr r12, [sp]\n" \
+    "smlad r8, r10, r6, r8\n ldr r11, [r0, #4 * " #ROW " + 4]\n smlatb r9, r10, r6, r9\n" ONWARD \
+    "smlabt r8, r11, r7, r8\n ldr r10, [sp, #44]\n smlad r9, r11, r7, r9\n cmp r0, r12\n"
+#define MCU_WINDOWS2(ROW, SAT0, SAT1, STORE0, STORE1, ONWARD) \
+    SAT0 "smuad r8, r10, r2\n ldr r10, [r0, #8]\n" SAT1 "smlabt r8, r11, r3, r8\n" \
+    "smuad r9, r11, r2\n ldr r11, [r0, #2 * " #ROW "]\n smlabt r9, r10, r3, r9\n ldr r10, [r0, #2 * " #ROW " + 4]\n" STORE0 \
+    "smlad r8, r11, r4, r8\n ldr r11, [r0, #2 * " #ROW " + 8]\n" STORE1 "smlabt r8, r10, r5, r8\n" \
+    "smlad r9, r10, r4, r9\n ldr r10, [r0, #4 * " #ROW "]\n smlabt r9, r11, r5, r9\n ldr r11, [r0, #4 * " #ROW " + 4]\n" \
+    "smlad r8, r10, r6, r8\n ldr r10, [r0, #4 * " #ROW " + 8]\n smlabt r8, r11, r7, r8\n ldr r12, [sp]\n" \
+    "smlad r9, r11, r6, r9\n" ONWARD "smlabt r9, r10, r7, r9\n ldr r10, [sp, #44]\n cmp r0, r12\n"
+#define MCU_SHIFT(R, PRE) ".if " #PRE " > 8\n lsl " R ", #" #PRE " - 8\n.endif\n"
+#define MCU_SCALE2(STRIDE, PRE) \
+    "ldr r11, [sp, #48]\n" MCU_SHIFT("r8", PRE) "smmla r12, r8, r10, r11\n" MCU_SHIFT("r9", PRE) "smmla lr, r9, r10, r11\n" \
+    "ldr r10, [r0, #4 * " #STRIDE "]!\n ldr r11, [r0, #4]\n"
+/* NAME(x, out, w, rows, mult, offset): 3x3 windows over `rows` rows of one plane. ROW, NEXT: elements from row to row of the
+ * input, and from the windows of a row to those of the next; STRIDE 1 or 2, PRE >= 8. Where OUT_W is odd a row ends with half
+ * a pair. */
+#define MCU_PLANE(NAME, ROW, NEXT, STRIDE, OUT_W, OUT_C, PRE, POST, SAT, BITS) \
+    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t rows, \
+        MCU_ARG int32_t mult, MCU_ARG int32_t offset) \
+    { \
+        __asm__("push {r2-r11, lr}\n ldr r10, [r2]\n ldr r8, [r2, #4]\n ldr r9, [r2, #8]\n" \
+            MCU_SPREAD("r2", "r3") "mov r10, r8\n" MCU_SPREAD("r4", "r5") "mov r10, r9\n" MCU_SPREAD("r6", "r7") \
+            "add r12, r0, #4 * " #STRIDE " * ((" #OUT_W " + 1) / 2 - 1)\n str r12, [sp]\n" \
+            "1: ldr r10, [r0]\n ldr r11, [r0, #4]\n" \
+            MCU_WINDOWS##STRIDE(ROW, "", "", "", "", "") MCU_SCALE2(STRIDE, PRE) "beq 3f\n" \
+            "2:\n" MCU_WINDOWS##STRIDE(ROW, MCU_SAT("r12", SAT, BITS, POST), MCU_SAT("lr", SAT, BITS, POST), \
+                "strb r12, [r1]\n", "strb lr, [r1, #" #OUT_C "]\n", "add r1, #2 * " #OUT_C "\n") \
+            MCU_SCALE2(STRIDE, PRE) "bne 2b\n" \
+            "3: ldr r10, [sp, #4]\n ldr r11, [sp]\n subs r10, #1\n str r10, [sp, #4]\n add r11, #2 * " #NEXT "\n str r11, [sp]\n" \
+            "add r0, #2 * " #NEXT " - 4 * " #STRIDE " * ((" #OUT_W " + 1) / 2)\n" \
+            ".if " #OUT_W " % 2\n" MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n add r1, #" #OUT_C "\n bne 1b\n" \
+            ".else\n ldr r10, [r0]\n ldr r11, [r0, #4]\n bne 2b\n" \
+            MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n" MCU_SAT("lr", SAT, BITS, POST) "strb lr, [r1, #" #OUT_C "]\n.endif\n" \
+            "add sp, #8\n pop {r4-r11, pc}\n"); \
+    }
+#else
+#define MCU_LO_usat(BITS) 0
+#define MCU_HI_usat(BITS) ((1 << (BITS)) - 1)
+#define MCU_LO_ssat(BITS) (-(1 << ((BITS) - 1)))
+#define MCU_HI_ssat(BITS) ((1 << ((BITS) - 1)) - 1)
+#define MCU_LOAD_ldrb uint8_t
+#define MCU_LOAD_ldrsb int8_t
+
+#define MCU_DOT3(NAME, STEP, PAIRS) \
+    static void NAME(const int16_t *x, const uint32_t *w, int32_t sums[6]) \
+    { \
+        for (int32_t i = 0; i < 3; i++, x += STEP) { \
+            sums[i] = sums[i + 3] = 0; \
+            for (int32_t k = 0; k < PAIRS; k++) { \
+                sums[i] = mcu_smlad(w[k], mcu_load(x + 2 * k), sums[i]); \
+                sums[i + 3] = mcu_smlad(mcu_even(w[k], 1), mcu_load(x + 2 * k), sums[i + 3]); \
+            } \
+        } \
+    }
+
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD) \
+    static void NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t bytes, int32_t mult0, int32_t offset0, \
+        int32_t mult1, int32_t offset1, const void *residual) \
+    { \
+        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS)}; \
+        const MCU_LOAD_##LOAD *r = residual; \
+        for (int32_t i = 0; i < bytes; i += OUT_C, x += STEP) { \
+            int32_t low, high; \
+            mcu_dot(x, w, 1, STEP, PAIRS, 0, &low, &high); \
+            const int32_t more0 = ADD < 0 ? 0 : r[i] * (1 << (ADD & 31)), more1 = ADD < 0 ? 0 : r[i + 1] * (1 << (ADD & 31)); \
+            out[i] = (uint8_t)mcu_finish(low, mult0, offset0 + more0, f); \
+            out[i + 1] = (uint8_t)mcu_finish(high, mult1, offset1 + more1, f); \
+        } \
+    }
+
+#define MCU_DOT4(NAME) \
+    static void NAME(const int16_t *x, const uint32_t *w, int32_t fours, int32_t sums[4]) \
+    { \
+        for (int32_t i = 0; i < 4; i++) sums[i] = 0; \
+        for (int32_t k = 0; k < 4 * fours; k++, x += 2) \
+            for (int32_t i = 0; i < 2; i++, w++) { \
+                sums[i] = mcu_smlad(*w, mcu_load(x), sums[i]); \
+                sums[i + 2] = mcu_smlad(mcu_even(*w, 1), mcu_load(x), sums[i + 2]); \
+            } \
+    }
+
+#define MCU_PLANE(NAME, ROW, NEXT, STRIDE, OUT_W, OUT_C, PRE, POST, SAT, BITS) \
+    static void NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t rows, int32_t mult, int32_t offset) \
+    { \
+        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS)}; \
+        uint32_t spread[6]; \
+        mcu_spread(w, spread); \
+        for (; rows > 0; rows--, x += NEXT) \
+            for (int32_t i = 0; i < OUT_W; i += 2) { \
+                int32_t sums[2]; \
+                mcu_windows(x + i * STRIDE, ROW, STRIDE, spread, sums); \
+                for (int32_t k = 0; k < 2 && i + k < OUT_W; k++, out += OUT_C) \
+                    *out = (uint8_t)mcu_finish(sums[k], mult, offset, f); \
+            } \
+    }
+#endif
+
+#endif

@@ -1,0 +1,37 @@
+"""Keras layers -> a graph of few operators, still in float: the layer's meaning, none of its options.
+
+Layers that only rename, drop or compose vanish here. A layer's last node carries the layer's name, earlier ones
+"layer/part". All elementwise work is the operator `map` with float32 steps in TensorFlow's own order (docs/numerics.md).
+One file a kind of layer; each registers its rules in `builder.RULES`.
+"""
+
+from __future__ import annotations
+
+from mcugen.errors import McugenError
+from mcugen.ir import Graph, Network
+from mcugen.normalise import elementwise, norms, pooling, shaping, weighted
+from mcugen.normalise.builder import RULES, Builder
+
+__all__ = ["RULES", "normalise"]
+_RULE_FILES = (elementwise, norms, pooling, shaping, weighted)
+
+
+def normalise(network: Network) -> Graph:
+    """One node an arithmetic step; types are float throughout, shapes are checked.
+
+    Raises:
+        McugenError: a layer without a rule, or whose rule refuses its settings.
+    """
+    builder = Builder()
+    for layer in network.layers:
+        if layer.class_name not in RULES:
+            raise McugenError(layer.name, f"layer {layer.class_name} is not supported", "replace it; see docs/coverage.md")
+        builder.alias[layer.name] = RULES[layer.class_name](builder, layer)
+    resolve = builder.alias.__getitem__
+    return Graph(
+        network.name,
+        tuple(builder.nodes),
+        tuple(resolve(name) for name in network.inputs),
+        tuple(resolve(name) for name in network.outputs),
+        network.digest,
+    )
