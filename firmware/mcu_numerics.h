@@ -26,6 +26,15 @@ static inline int32_t mcu_round_clip(float v, float lo, float hi)
     return u.i - 0x4B400000;
 }
 
+/* The same for -2^24 <= lo <= hi <= 2^24, where hi and lo are exact floats; floats from 2^23 on have no fraction to round. */
+static inline int32_t mcu_round_clip_wide(float v, float lo, float hi)
+{
+    const float magic = v < 0.0f ? -8388608.0f : 8388608.0f;
+    v = v < lo ? lo : v;
+    v = v > hi ? hi : v;
+    return (int32_t)(v > -8388608.0f && v < 8388608.0f ? (v + magic) - magic : v);
+}
+
 /* How many of the n ascending breakpoints are at most v. */
 static inline int32_t mcu_count_below(float v, const float *breakpoints, int32_t n)
 {
@@ -66,6 +75,12 @@ static inline int32_t mcu_weight8(const uint8_t *row, int32_t i)
 static inline int32_t mcu_weight16(const uint8_t *row, int32_t i)
 {
     return (int16_t)(uint16_t)(row[2 * i] | row[2 * i + 1] << 8);
+}
+
+static inline int32_t mcu_weight32(const uint8_t *row, int32_t i)
+{
+    const uint8_t *at = row + 4 * i;
+    return (int32_t)((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
 }
 
 /* Bit tensors: `words` 32-bit words a pixel, channel c in bit c % 32 of word c / 32; -1 is 0, +1 is 1. */

@@ -150,6 +150,7 @@ def _store(
         for k, kind in enumerate(sources[1:], 1):
             text = _element(kind, f"in{k}", pixel, c)
             others.append(f", (int32_t)({text}) * 2 - 1" if kind.layout == "words" else f", {text}")
+        others += [", count"] if "counts" in node.attrs else []
         value = f"{name}_out({value}, {c}{''.join(others)})"
     if node.type.layout == "words":
         return f"mcu_put_bit(out + ({pixel}) * {_stride(node.type)}, {c}, (int32_t)({value}));"

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mcugen.align import Align
 from mcugen.ir import Array, Float, Int
 from mcugen.quantizers import Quantizer
 from mcugen.step_table import StepTable, step_table
@@ -22,14 +23,14 @@ class Step:
     """One float32 operation on the running value v, rounded to float32 after each.
 
     kind: "mul", "div", "add", "sub" (v op value), "slope" (v if v >= 0 else v * value), "clip" (between value[0] and value[1]),
-    "add_tensor", "sub_tensor", "mul_tensor" (v op the node's input number `operand`), "quantize" (v to codes; always last).
-    value: float32, shape () or (channels,).
+    "add_tensor", "sub_tensor", "mul_tensor", "max_tensor", "min_tensor" (v op the node's input number `operand`), "div_count"
+    (v / number of values in a padded window), "quantize" (v to codes; always last). value: float32, shape () or (channels,).
     """
 
     kind: str
     value: Float | np.float32 | None = None
     operand: int = 0
-    quantizer: Quantizer | None = None
+    quantizer: Quantizer | Align | None = None
 
     @property
     def constant(self) -> Float:
@@ -40,7 +41,18 @@ class Step:
     def table(self) -> StepTable | None:
         """The step function of a quantizer that is not plain rounding."""
         assert self.quantizer is not None
-        return None if self.quantizer.linear else step_table(self.quantizer)
+        return None if self.rounding is not None else step_table(self.quantizer)
+
+    @cached_property
+    def rounding(self) -> float | None:
+        """The factor f, a power of two, where the codes are clip(round half to even(v * f), lo, hi); None elsewhere."""
+        assert self.quantizer is not None
+        if self.quantizer.linear:
+            return 1.0 / self.quantizer.step
+        if isinstance(self.quantizer, Quantizer) and self.quantizer.kind == "quantized_bits" and not self.quantizer.bipolar:
+            args = self.quantizer.args
+            return float(2.0 ** (args["bits"] - args["keep_negative"] - args["integer"]))
+        return None
 
 
 @dataclass(frozen=True)
@@ -70,9 +82,9 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Raw:
-    """codes = (acc << shift) + bias, int32. bias: int64 (channels,)."""
+    """codes = acc * factor + bias, int32: an exact change of grid. factor, bias: int64 (channels,)."""
 
-    shift: int
+    factor: Int
     bias: Int
 
 
@@ -84,7 +96,7 @@ class Epilogue:
     form: Fixed | Threshold | Raw | None = None
 
     @property
-    def quantizer(self) -> Quantizer | None:
+    def quantizer(self) -> Quantizer | Align | None:
         return self.steps[-1].quantizer if self.steps and self.steps[-1].kind == "quantize" else None
 
     @property
@@ -95,7 +107,10 @@ class Epilogue:
 
 
 def evaluate(steps: Sequence[Step], v: Float, operands: Sequence[Float] = ()) -> Array:
-    """Runs the steps on v (..., channels) float32; operands[k - 1] is input number k's value. Codes are int64."""
+    """Runs the steps on v (..., channels) float32.
+
+    operands[k - 1] is input number k's value; for "div_count" the last one holds the counts. Codes are int64.
+    """
     for step in steps:
         if step.kind == "quantize":
             assert step.quantizer is not None
@@ -104,10 +119,20 @@ def evaluate(steps: Sequence[Step], v: Float, operands: Sequence[Float] = ()) ->
     return v
 
 
+_PAIRWISE = {
+    "add_tensor": np.add,
+    "sub_tensor": np.subtract,
+    "mul_tensor": np.multiply,
+    "max_tensor": np.maximum,
+    "min_tensor": np.minimum,
+}
+
+
 def _apply(step: Step, v: Float, operands: Sequence[Float]) -> Float:
     if step.kind.endswith("_tensor"):
-        other = operands[step.operand - 1]
-        return {"add_tensor": np.add, "sub_tensor": np.subtract, "mul_tensor": np.multiply}[step.kind](v, other)
+        return _PAIRWISE[step.kind](v, operands[step.operand - 1])
+    if step.kind == "div_count":
+        return v / operands[-1]
     if step.kind == "slope":
         return np.where(v >= 0, v, v * step.constant)
     if step.kind == "clip":
@@ -130,7 +155,7 @@ def finish(epilogue: Epilogue, acc: Int, operands: Sequence[Float], residual: In
     if isinstance(form, Threshold):
         return np.where((acc >= form.threshold) != form.flip, 1, -1)
     if isinstance(form, Raw):
-        return (acc << form.shift) + form.bias
+        return acc * form.factor + form.bias
     if isinstance(form, Fixed):
         codes = fixed_codes(form, acc, residual)
         if form.proved.all():

@@ -63,13 +63,14 @@ class Plan:
 def plan_memory(graph: Graph, calls: Sequence[Call], board: Board, reserved: Mapping[str, int] | None = None) -> Plan:
     """Largest buffers first, each at the lowest free offset of the first bank that has room.
 
-    `reserved`: bytes of each region that stack, buffers and data take.
+    `reserved`: bytes of each region that stack and firmware data take (default: what the board file says).
 
     Raises:
         CheckFailed: a buffer fits no bank; names the buffer and the banks.
     """
     buffers = make_buffers(graph, calls)
-    room = {region.name: region.size - (reserved or {}).get(region.name, 0) for region in arena_regions(board)}
+    taken = firmware_bytes(board) if reserved is None else reserved
+    room = {region.name: region.size - taken.get(region.name, 0) for region in arena_regions(board)}
     placed: list[Place] = []
     for buffer in sorted(buffers, key=lambda b: (-b.bytes, b.first, b.tensors)):
         place = next((p for bank in room if (p := _lowest(buffer, bank, placed)).end <= room[bank]), None)
@@ -87,6 +88,15 @@ def plan_memory(graph: Graph, calls: Sequence[Call], board: Board, reserved: Map
 def arena_regions(board: Board) -> list[Region]:
     """Memories that may hold tensors, in the board file's order of preference."""
     return [region for region in board.regions if "arena" in region.use]
+
+
+def firmware_bytes(board: Board) -> dict[str, int]:
+    """Bytes of each region that the firmware itself needs: its stack and its variables."""
+    taken: dict[str, int] = {}
+    for use, limit in (("stack", "stack_bytes"), ("data", "data_bytes")):
+        name = board.home(use).name
+        taken[name] = taken.get(name, 0) + board.limits.get(limit, 0)
+    return taken
 
 
 def make_buffers(graph: Graph, calls: Sequence[Call]) -> list[Buffer]:

@@ -52,6 +52,10 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str) -> Stage:
     form = epilogue.form
     operands = sources[1:]
     parameters = "".join(f", {operand_type(kind)} r{k}" for k, kind in enumerate(operands, 1))
+    names = [f"r{k}" for k in range(1, len(operands) + 1)]
+    if "counts" in node.attrs:
+        parameters += ", int32_t count"
+        names.append("count")
     acc_type = "float" if sources[0].kind == "float" else "int32_t"
     value_type = "float" if node.type.kind == "float" else "int32_t"
     tables: list[Table] = []
@@ -60,12 +64,12 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str) -> Stage:
     if needs_float:
         chosen = np.flatnonzero(~form.proved) if isinstance(form, Fixed) else None
         steps = _float_steps(epilogue, node.type, operands, name, chosen, tables)
-    arguments = "".join(f", r{k}" for k in range(1, len(operands) + 1))
+    arguments = "".join(f", {argument}" for argument in names)
     call = f"{name}_steps(acc, c{arguments})"
     body = _body(form, name, epilogue, call, tables)
     kind = {Fixed: "fixed", Threshold: "threshold", Raw: "raw"}.get(type(form), "float")
     fixed = kind == "fixed" and not needs_float
-    unused = tuple(f"(void)r{k};" for k in range(1, len(operands) + 1))
+    unused = tuple(f"(void){argument};" for argument in names)
     return Stage(name, kind, fixed, acc_type, value_type, parameters, tuple(tables), steps, unused + body)
 
 
@@ -76,8 +80,9 @@ def operand_type(kind: TensorType) -> str:
 
 def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[Table]) -> tuple[str, ...]:
     if isinstance(form, Raw):
+        factor = _entry(tables, f"{name}_factor", "int32_t", form.factor)
         bias = _entry(tables, f"{name}_bias", "int32_t", form.bias)
-        return (f"return acc * {1 << form.shift} + {bias};",)
+        return (f"return acc * {factor} + {bias};",)
     if isinstance(form, Threshold):
         threshold = _entry(tables, f"{name}_threshold", "int32_t", form.threshold)
         if not form.flip.any():
@@ -137,12 +142,15 @@ def _float_steps(
 def _statement(
     step: Step, operands: Sequence[TensorType], name: str, index: str, chosen: Array | None, tables: list[Table]
 ) -> str:
-    sign = {"mul": "*", "div": "/", "add": "+", "sub": "-"}[step.kind.removesuffix("_tensor")] if step.kind not in (
-        "slope", "clip") else ""  # fmt: skip
+    sign = {"mul": "*", "div": "/", "add": "+", "sub": "-"}.get(step.kind.removesuffix("_tensor"), "")
+    if step.kind == "div_count":
+        return "v = v / (float)count;"
     if step.kind.endswith("_tensor"):
         kind, value = operands[step.operand - 1], f"r{step.operand}"
         if kind.kind == "int":
             value = f"((float){value} * {c_float(kind.scale)})"
+        if not sign:
+            return f"v = v {'>' if step.kind == 'max_tensor' else '<'} {value} ? v : {value};"
         return f"v = v {sign} {value};"
     if step.kind == "clip":
         lo, hi = (float(x) for x in step.constant)
@@ -159,9 +167,10 @@ def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table]) -> t
     assert step.quantizer is not None
     bit = " > 0" if kind.bipolar else ""
     table = step.table
-    if table is None:
-        scale = c_float(1.0 / step.quantizer.step)
-        return (f"return mcu_round_clip(v * {scale}, {c_float(kind.lo)}, {c_float(kind.hi)});",)
+    if step.rounding is not None:
+        rounder = "mcu_round_clip" if max(-kind.lo, kind.hi) < 1 << 21 else "mcu_round_clip_wide"
+        return (f"return {rounder}(v * {c_float(step.rounding)}, {c_float(kind.lo)}, {c_float(kind.hi)});",)
+    assert table is not None
     if not table.breakpoints.size:
         return (f"return {int(table.codes[0])}{bit};",)
     tables.append(Table(f"{name}_breaks", "float", table.breakpoints))

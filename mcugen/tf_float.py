@@ -149,7 +149,7 @@ def packet_sigmoid(x: Float) -> Float:
     odd = square * F(8.33471305668354034423828125e-3) + F(0.16666877269744873046875)
     e = np.ldexp(square * (r * odd + even) + (r + F(1)), m.astype(np.int32))
     e = e * e
-    return np.where(x < F(-104), F(0), e / (F(1) + e))
+    return np.where(e < np.finfo(F).tiny, F(0), e / (F(1) + e))  # subnormal numbers count as zero
 
 
 def in_order(rows: Float) -> Float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -201,7 +202,7 @@ def run(command: Sequence[str], what: str) -> str:
         raise McugenError(what, fact, "check the installation") from error
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        errors = [line for line in lines if "error" in line.lower() or "overflow" in line.lower()] or lines
+        errors = [line for line in lines if re.search("error|overflow|undefined|multiple def", line.lower())] or lines
         detail = "\n  ".join(errors[:8]) or f"exit code {done.returncode}"
         raise McugenError(what, f"the tool refused:\n  {detail}\n", "fix the named source, or report this as a bug")
     return done.stdout

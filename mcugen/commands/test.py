@@ -31,6 +31,10 @@ def test_device(
     manifest = read_manifest(folder)
     encoded, expected = _vectors(folder, manifest, inputs, input_scale, input_offset)
     board, digest = load_board(manifest["board"]), bytes.fromhex(manifest["digest"])
+    if port == "auto":
+        from mcugen.flashing.probes import find_port
+
+        port = find_port()
     if port in ENGINES:
         image = Image(folder / "firmware.elf", folder / "firmware.bin", manifest["toolchain"], board, {})
         device = open_engine(port, image, digest=digest, timeout=600.0)

@@ -139,7 +139,7 @@ def explain(tool: str, code: int, output: str, log: str, serial: str | None, pro
         return CheckFailed(tool, fact + _quote(last_line(output)), f"try again, or use another --tool{see}")
     fact, remedy, kind = failure.fact, failure.remedy, McugenError if failure.usage else CheckFailed
     if failure.name == "probe" and serial and all(probe.serial != serial for probe in probes):
-        fact = f"found no probe with the serial number {serial}" + (f" but {_names(probes)}" if probes else "")
+        fact = f"found no probe with the serial number {serial}" + (f", only {_names(probes)}" if probes else "")
         remedy = "give one of these to --serial" if probes else remedy
     elif failure.name == "probe" and probes:
         fact = f"cannot open the probe {_names(probes)}, though it is connected"

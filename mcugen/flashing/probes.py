@@ -7,6 +7,8 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
+from mcugen.errors import McugenError
+
 VENDOR = 0x0483
 PRODUCTS = frozenset((0x3744, 0x3748, 0x374A, 0x374B, 0x374D, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3755, 0x3757))
 SYSFS = Path("/sys/bus/usb/devices")
@@ -34,6 +36,20 @@ def list_probes() -> list[Probe]:
         if ids[0] == f"{VENDOR:04x}" and ids[1] in {f"{product:04x}" for product in PRODUCTS} and ids[2]:
             found.setdefault(ids[2], Probe(ids[2]))
     return [found[serial] for serial in sorted(found)]
+
+
+def find_port() -> str:
+    """The serial port of the only ST-LINK that has one (`--port auto`).
+
+    Raises:
+        McugenError: there is none, or there are several.
+    """
+    probes = [probe for probe in list_probes() if probe.port]
+    if not probes:
+        raise McugenError("--port auto", "no ST-LINK with a serial port is connected", "plug the board in, or name the port")
+    if len(probes) > 1:
+        raise McugenError("--port auto", f"several boards are connected: {', '.join(map(str, probes))}", "name the port")
+    return probes[0].port
 
 
 def _read(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcugen.kernels_int8 import CONV_KERNELS, DEPTHWISE_KERNELS
 from mcugen.ops.avgpool import AvgPool
 from mcugen.ops.base import Operator
 from mcugen.ops.concat import Concat
@@ -15,3 +16,6 @@ from mcugen.ops.reshape import Reshape
 OPERATORS: dict[str, Operator] = {
     op.name: op for op in (Conv2D(), Depthwise(), AvgPool(), Map(), MaxPool(), Concat(), Pad(), Reshape())
 }
+
+Conv2D.kernels += CONV_KERNELS
+Depthwise.kernels += DEPTHWISE_KERNELS

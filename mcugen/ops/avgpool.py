@@ -1,6 +1,7 @@
 """avgpool: sums of codes in a window, finished by its epilogue (scale, division, what follows).
 
-attrs: size (h, w), strides (h, w), pads (all zero), epilogue, acc_lo, acc_hi.
+attrs: size (h, w), strides (h, w), pads (top, bottom, left, right), epilogue, acc_lo, acc_hi; with padding also counts,
+the number of values in each window (int64, (out h, out w, 1)).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ class AvgPool(Operator):
     name = "avgpool"
 
     def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
-        acc = windows(inputs[0], node, node.attrs["size"], sources[0]).astype(np.int64).sum(axis=(3, 4))
+        acc = windows(inputs[0].astype(np.int64), node, node.attrs["size"], sources[0]).sum(axis=(3, 4))
         return complete(node, sources, acc, inputs)
 
 
 class GenericAvgPool(Kernel):
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        return pool_params(node, sources[0])
+        return {**pool_params(node, sources[0]), "padded": "counts" in node.attrs}
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return node.type.size * (4.0 * int(np.prod(node.attrs["size"])) + 12.0)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from mcugen.epilogue import Epilogue, finish
-from mcugen.errors import McugenError
 from mcugen.ir import Array, Int, Node, TensorType
 
 
@@ -101,6 +100,8 @@ def complete(node: Node, sources: Sequence[TensorType], acc: Int, inputs: Sequen
     epilogue: Epilogue = node.attrs["epilogue"]
     shaped = [x.reshape(acc.shape) for x in inputs[1:]]
     values = [to_value(x, kind) for x, kind in zip(shaped, sources[1:], strict=True)]
+    if "counts" in node.attrs:
+        values.append(node.attrs["counts"].astype(np.float32))
     residual = shaped[epilogue.residual.operand - 1] if epilogue.residual is not None else None
     return finish(epilogue, acc, values, residual).reshape((acc.shape[0], *node.type.shape))
 
@@ -115,8 +116,6 @@ def to_value(codes: Array, kind: TensorType) -> Array:
 def same_grid(node: Node, sources: Sequence[TensorType]) -> TensorType:
     """The common type of inputs that share one grid, with the union of their ranges."""
     first = sources[0]
-    alike = all((s.kind, s.scale, s.bipolar) == (first.kind, first.scale, first.bipolar) for s in sources)
-    if not alike:
-        raise McugenError(node.name, "its inputs are on different grids", "quantize them alike before it")
+    assert all((s.kind, s.scale, s.bipolar) == (first.kind, first.scale, first.bipolar) for s in sources)
     lo, hi = min(s.lo for s in sources), max(s.hi for s in sources)
     return TensorType(node.type.shape, first.kind, lo, hi, first.scale, first.bipolar, first.layout)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.errors import McugenError
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator
 from mcugen.shapes import image
@@ -19,13 +18,14 @@ class Pad(Operator):
 
     def infer(self, node: Node, sources: Sequence[TensorType]) -> TensorType:
         source = sources[0]
-        if source.bipolar:
-            raise McugenError(node.name, "zero is no value of a binary tensor", "pad before the binary activation")
+        assert not source.bipolar, "zero is no bit"
         return replace(source, shape=node.type.shape, lo=min(source.lo, 0), hi=max(source.hi, 0))
 
     def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
         top, bottom, left, right = node.attrs["pads"]
-        return np.pad(inputs[0], ((0, 0), (top, bottom), (left, right), (0, 0)))
+        x = inputs[0].reshape(inputs[0].shape[0], *image(sources[0].shape))
+        padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+        return padded.reshape(x.shape[0], *node.type.shape)
 
 
 class GenericPad(Kernel):

@@ -141,10 +141,14 @@ class Quantizer:
             w: float32 kernel; the last axis holds the output channels, each of which gets its own automatic scale. A
                 depthwise kernel (h, w, C, 1) therefore gets one scale, and a rank-1 tensor one for each element.
         """
+        return self.as_kernel().bias(w)
+
+    def as_kernel(self) -> Quantizer:
+        """The quantizer that QKeras makes of this one where it quantizes a kernel, gamma or variance."""
         if self.kind in AUTO_KINDS and self.args["alpha"] is None:
             changed = {**self.args, "alpha": "auto_po2", **({"symmetric": True} if "symmetric" in self.args else {})}
-            return Quantizer(self.kind, changed, self.layer).bias(w)
-        return self.bias(w)
+            return Quantizer(self.kind, changed, self.layer)
+        return self
 
     def bias(self, w: Float) -> Quantized:
         """Quantized tensor that depends on nothing but itself: a bias, or anything where alpha=None stays None."""
