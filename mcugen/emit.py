@@ -96,7 +96,7 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         "out_type": node.type.c_type,
         "bits": bits,
         "lowest": _lowest(sources[0]),
-        "load": lambda pointer, index: _load(sources[0], pointer, index),
+        "load": lambda pointer, index: _load(sources[0], pointer, index, bool(node.attrs.get("sign_input"))),
         "store": lambda pixel, c, value: _store(node, sources, stage is not None, name, pixel, c, value),
         "stage": stage,
         **call.kernel.params(node, sources),
@@ -131,7 +131,9 @@ def _lowest(kind: TensorType) -> str:
     return c_float(float(np.finfo(np.float32).min)) if kind.kind == "float" else str(kind.lo)
 
 
-def _load(kind: TensorType, pointer: str, index: str) -> str:
+def _load(kind: TensorType, pointer: str, index: str, sign: bool = False) -> str:
+    if sign:
+        return f"({pointer}[{index}] < 0 ? -1 : 1)"
     return f"mcu_get_sign({pointer}, {index})" if kind.layout == "words" else f"{pointer}[{index}]"
 
 

@@ -20,6 +20,7 @@ from mcugen.messages import NO_STEP, REPLY, Code, Hello, Result, Set, Tensor, Ty
 _T = TypeVar("_T")
 ATTEMPTS = 4
 _INPUT_ATTEMPTS = 3
+_RESENDS = 8
 _GRACE_S = 0.1
 
 
@@ -210,24 +211,32 @@ class Device:
         self._sequence = self._sequence % 0xFFFF + 1
         request = b"\0" + encode(Frame(kind, self._sequence, payload))
         for attempt in range(ATTEMPTS):
-            self.transport.write(request)
-            reply = self._await(kind, time.monotonic() + timeout * 2**attempt)
-            if reply is not None:
-                return reply
+            deadline = time.monotonic() + timeout * 2**attempt
+            for _ in range(_RESENDS):
+                self.transport.write(request)
+                reply, broken = self._await(kind, deadline)
+                if reply is not None:
+                    return reply
+                if not broken:
+                    break
         raise self._silence(kind)
 
-    def _await(self, kind: Type, deadline: float) -> bytes | None:
-        """The reply's payload; None when the request should be sent again. Replies to earlier requests are dropped."""
+    def _await(self, kind: Type, deadline: float) -> tuple[bytes | None, bool]:
+        """(the reply's payload or None, whether the device complained of a broken request: perhaps this one).
+
+        After a complaint the reply comes soon or never. Replies to earlier requests are dropped.
+        """
+        broken = False
         while (left := deadline - time.monotonic()) > 0:
             data = self.transport.read(4096, left)
             if not data:
-                return None
+                break
             for frame in self._reader.feed(data):
                 if self._is_reply(kind, frame):
-                    return frame.payload
-                if frame.sequence == 0:  # a broken request, perhaps this one: the reply comes soon or never
-                    deadline = min(deadline, time.monotonic() + _GRACE_S)
-        return None
+                    return frame.payload, broken
+                if frame.sequence == 0:
+                    broken, deadline = True, min(deadline, time.monotonic() + _GRACE_S)
+        return None, broken
 
     def _is_reply(self, kind: Type, frame: Frame) -> bool:
         if frame.version != PROTOCOL_VERSION:

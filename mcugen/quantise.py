@@ -3,20 +3,30 @@
 After this step conv2d, depthwise and avgpool sum integers and their epilogue starts by scaling the sum to QKeras's
 float32 value; maps start from a code's float32 value. `attrs` of the summing operators then hold "weights" (int64
 codes, shape as the operator's file says), "weight_type" (a TensorType of kind int) and "acc_lo"/"acc_hi" (int64 per
-output channel: the reachable sums).
+output channel: the reachable sums). Sums that nothing quantizes become codes too where float32 holds them exactly and
+an integer operator or the outside world reads them (`mcugen.align`).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mcugen.align import EXACT, SAFE, Align
 from mcugen.epilogue import Epilogue, Step
 from mcugen.errors import McugenError
 from mcugen.ir import Array, Float, Graph, Int, Node, TensorType
 from mcugen.ops import OPERATORS
+from mcugen.ops.windows import windows
 from mcugen.quantizers import Quantizer
+from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
+
+SUMMING = ("conv2d", "depthwise", "avgpool")
+MOVING = ("maxpool", "reshape", "pad", "resize", "permute", "concat")
+NOT_INTEGER = "put a QActivation (for example quantized_bits) before it"
 
 
 @dataclass(frozen=True)
@@ -33,26 +43,131 @@ class InputGrid:
 
 def quantise(graph: Graph, grid: InputGrid | None = None) -> Graph:
     """Types every tensor; refuses what has no integer meaning. `grid` describes inputs that the model leaves in float."""
-    grid = grid or InputGrid()
-    graph = _fold_pads(graph)
-    done: dict[str, Node] = {}
-    alias: dict[str, str] = {}
-    users = graph.users()
-    for node in graph.nodes:
-        node = node.but(inputs=tuple(alias.get(name, name) for name in node.inputs))
-        if node.name in alias:
-            continue
-        if node.op == "input":
-            node, absorbed = _quantise_input(node, [graph[name] for name in users[node.name]], grid, graph.outputs)
-            alias.update(dict.fromkeys(absorbed, node.name))
-        else:
-            node = _quantise_node(node, [done[name].type for name in node.inputs])
-        done[node.name] = node
-    outputs = tuple(alias.get(name, name) for name in graph.outputs)
-    return replace(graph, nodes=tuple(done.values()), outputs=outputs)
+    return _Quantiser(_fold_pads(graph), grid or InputGrid()).run()
 
 
-def _quantise_input(node: Node, users: list[Node], grid: InputGrid, outputs: tuple[str, ...]) -> tuple[Node, list[str]]:
+class _Quantiser:
+    """One walk through the graph; nodes that align grids are inserted on the way."""
+
+    def __init__(self, graph: Graph, grid: InputGrid) -> None:
+        self.graph, self.grid, self.users, self.by_name = graph, grid, graph.users(), graph.by_name
+        self.done: dict[str, Node] = {}
+        self.alias: dict[str, str] = {}
+        self.ranges: dict[str, Range | None] = {}
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            if node.name in self.alias:
+                continue
+            node = node.but(inputs=tuple(self.alias.get(name, name) for name in node.inputs))
+            if node.op == "input":
+                users = [self.by_name[name] for name in self.users[node.name]]
+                node, absorbed = _quantise_input(node, users, self.grid)
+                self.alias.update(dict.fromkeys(absorbed, node.name))
+                for name in absorbed:
+                    self.users[node.name] = self.users[node.name] + self.users[name]
+            else:
+                node = self.typed(node)
+            self.add(node)
+        outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
+        return replace(self.graph, nodes=tuple(self.done.values()), outputs=outputs)
+
+    def add(self, node: Node) -> Node:
+        self.done[node.name] = node
+        self.ranges[node.name] = self.range_of(node) if node.type.kind == "float" else of_type(node.type)
+        return node
+
+    def sources(self, node: Node) -> list[TensorType]:
+        return [self.done[name].type for name in node.inputs]
+
+    def typed(self, node: Node) -> Node:
+        if node.op in ("conv2d", "depthwise"):
+            return self.settled(_quantise_weights(node, self.sources(node)[0]))
+        if node.op == "avgpool":
+            node = self.without_bits(node)
+            return self.settled(_quantise_average(node, self.sources(node)[0]))
+        if node.op == "map":
+            return self.settled(_quantise_map(node, self.sources(node)))
+        if node.op == "pad":
+            node = self.without_bits(node)
+        elif node.op == "concat":
+            node = self.on_one_grid(node)
+        elif node.op == "curve":
+            node = node.but(inputs=(self.as_float(node, 0),))
+        return node.but(type=OPERATORS[node.op].infer(node, self.sources(node)))
+
+    def settled(self, node: Node) -> Node:
+        """The node with its float sums as codes, where float32 holds them exactly and somebody wants integers."""
+        if node.type.kind != "float" or not self.wanted(node.name):
+            return node
+        found = self.range_of(node)
+        if found is None or found.step is None:
+            return node
+        limit = EXACT if power_of_two(found.step) else SAFE
+        if found.largest >= limit * found.step or not math.isfinite(found.largest):
+            return node
+        lo, hi = (int(np.rint(end / found.step)) for end in (found.lo.min(), found.hi.max()))
+        align = Align(min(lo, 0), max(hi, 0), found.step)
+        epilogue: Epilogue = node.attrs["epilogue"]
+        steps = (*epilogue.steps, Step("quantize", quantizer=align))
+        return node.but(type=_grid_type(node.type, align), attrs={**node.attrs, "epilogue": Epilogue(steps)})
+
+    def wanted(self, name: str) -> bool:
+        """Whether an operator that sums reads this tensor, or nobody but the outside world does."""
+        users = [self.by_name[user] for user in self.users[name]]
+        direct = any(user.op in SUMMING or (user.op in MOVING and self.wanted(user.name)) for user in users)
+        return direct or (not users and name in self.graph.outputs)
+
+    def range_of(self, node: Node) -> Range | None:
+        """The values of a float node, as far as intervals tell."""
+        if "epilogue" not in node.attrs:
+            return None
+        start = of_sums(node) if node.op in SUMMING else self.ranges[node.inputs[0]]
+        if node.op == "map" and start is not None and self.done[node.inputs[0]].type.kind == "int":
+            kind = self.done[node.inputs[0]].type
+            start = Range(np.array([float(kind.lo)]), np.array([float(kind.hi)]), 1.0)
+        others = [self.ranges[name] for name in node.inputs[1:]]
+        return None if start is None else follow(node.attrs["epilogue"].steps, start, others)
+
+    def inserted(self, name: str, source: str, *steps: Step) -> str:
+        """A map of its own before a node that needs its input in another form."""
+        node = Node(name, "map", (source,), replace(self.done[source].type, kind="float"), {"epilogue": Epilogue(steps)})
+        node = _quantise_map(node.but(type=TensorType(self.done[source].type.shape, "float")), [self.done[source].type])
+        return self.add(node).name
+
+    def as_float(self, node: Node, index: int) -> str:
+        source = node.inputs[index]
+        return source if self.done[source].type.kind == "float" else self.inserted(f"{node.name}/value{index}", source)
+
+    def as_codes(self, node: Node, index: int, step: float) -> str:
+        """Input number `index` on the grid `step`, bits as integers."""
+        source = node.inputs[index]
+        kind = self.done[source].type
+        if kind.scale == step and not kind.bipolar:
+            return source
+        factor = round(kind.scale / step)
+        align = Align(kind.lo * factor, kind.hi * factor, step)
+        return self.inserted(f"{node.name}/codes{index}", source, Step("quantize", quantizer=align))
+
+    def without_bits(self, node: Node) -> Node:
+        kind = self.sources(node)[0]
+        return node.but(inputs=(self.as_codes(node, 0, kind.scale),)) if kind.bipolar else node
+
+    def on_one_grid(self, node: Node) -> Node:
+        """A concatenation whose inputs share a grid: the finest of theirs, else float."""
+        kinds = self.sources(node)
+        if len({(kind.kind, kind.scale, kind.bipolar) for kind in kinds}) == 1:
+            return node
+        every = range(len(kinds))
+        step = min(kind.scale for kind in kinds)
+        aligned = [max(-kind.lo, kind.hi) * kind.scale / step < EXACT for kind in kinds]
+        tidy = len({kind.scale for kind in kinds}) == 1 or all(power_of_two(kind.scale) for kind in kinds)
+        if all(kind.kind == "int" for kind in kinds) and all(aligned) and tidy:
+            return node.but(inputs=tuple(self.as_codes(node, i, step) for i in every))
+        return node.but(inputs=tuple(self.as_float(node, i) for i in every))
+
+
+def _quantise_input(node: Node, users: list[Node], grid: InputGrid) -> tuple[Node, list[str]]:
     """An input whose users all quantize it alike takes their codes; those users vanish."""
     quantizers = [user.attrs["epilogue"].quantizer if user.op == "map" else None for user in users]
     first = quantizers[0] if quantizers else None
@@ -63,32 +178,24 @@ def _quantise_input(node: Node, users: list[Node], grid: InputGrid, outputs: tup
     return node.but(type=kind, attrs={"quantizer": grid}), []
 
 
-def _grid_type(like: TensorType, quantizer: Quantizer) -> TensorType:
+def _grid_type(like: TensorType, quantizer: Quantizer | Align) -> TensorType:
+    if isinstance(quantizer, Quantizer) and quantizer.levels is not None:
+        fact = f"the levels of {quantizer.kind} are no multiples of a step, so nothing can sum them as integers"
+        raise McugenError(quantizer.layer, fact, "use quantized_bits or quantized_relu")
     layout = "words" if quantizer.bipolar else "hwc"
     return TensorType(like.shape, "int", quantizer.lo, quantizer.hi, quantizer.step, quantizer.bipolar, layout)
 
 
-def _quantise_node(node: Node, sources: list[TensorType]) -> Node:
-    if node.op in ("conv2d", "depthwise"):
-        return _quantise_weights(node, sources[0])
-    if node.op == "avgpool":
-        return _quantise_average(node, sources[0])
-    if node.op == "map":
-        return _quantise_map(node, sources)
-    return node.but(type=OPERATORS[node.op].infer(node, sources))
-
-
 def _quantise_weights(node: Node, source: TensorType) -> Node:
-    layer = node.name.partition("/")[0]
-    if source.kind != "int":
-        raise McugenError(layer, "its input is not quantized", "put a QActivation (for example quantized_bits) before it")
+    layer = node.name.partition("/")[0] if node.name.endswith(("/sum", "/depthwise")) else node.name
     quantizer: Quantizer | None = node.attrs["quantizer"]
     if quantizer is None:
         raise McugenError(layer, "its weights are not quantized", "use the QKeras layer with a kernel quantizer")
+    if source.kind != "int":
+        raise McugenError(layer, "its input is not quantized", NOT_INTEGER)
     found = quantizer.weights(node.attrs["kernel"])
     codes = found.codes.astype(np.int64)
     weight_type = TensorType(codes.shape, "int", found.lo, found.hi, 1.0, found.bipolar)
-    channels = node.type.channels
     scale = np.broadcast_to(np.asarray(found.scale, np.float32), _scale_shape(node, codes)).reshape(-1)
     total = (np.float32(source.scale) * scale).astype(np.float32)
     attrs = {key: value for key, value in node.attrs.items() if key not in ("kernel", "quantizer")}
@@ -97,7 +204,7 @@ def _quantise_weights(node: Node, source: TensorType) -> Node:
     lo, hi = OPERATORS[node.op].bounds(codes, source)
     if max(-int(lo.min()), int(hi.max())) >= 1 << 31:
         raise McugenError(layer, "its sums overflow 32 bits", "use fewer bits or fewer inputs a sum")
-    assert lo.shape == (channels,)
+    assert lo.shape == (node.type.channels,)
     return node.but(attrs={**attrs, "acc_lo": lo, "acc_hi": hi})
 
 
@@ -107,25 +214,32 @@ def _scale_shape(node: Node, codes: Array) -> tuple[int, ...]:
 
 
 def _quantise_average(node: Node, source: TensorType) -> Node:
-    layer = node.name
-    if source.kind != "int" or source.bipolar:
-        raise McugenError(layer, "it averages values that are not on an integer grid", "put a QActivation before it")
+    if source.kind != "int":
+        raise McugenError(node.name.removesuffix("/average"), "its input is not quantized", NOT_INTEGER)
+    area = int(np.prod(node.attrs["size"]))
+    attrs = {**node.attrs, "acc_lo": np.full(source.channels, source.lo * area)}
+    attrs["acc_hi"] = np.full(source.channels, source.hi * area)
+    if max(-source.lo, source.hi) * area >= 1 << 31:
+        raise McugenError(node.name, "its sums overflow 32 bits", "use fewer bits or a smaller window")
+    division = Step("div", np.float32(area))
     if any(node.attrs["pads"]):
-        raise McugenError(layer, "average pooling with padding is not supported", "use padding='valid'")
-    count = int(np.prod(node.attrs["size"]))
-    steps = (Step("mul", np.float32(source.scale)), Step("div", np.float32(count)))
-    bounds = {"acc_lo": np.full(source.channels, source.lo * count), "acc_hi": np.full(source.channels, source.hi * count)}
-    return node.but(attrs={**node.attrs, "epilogue": Epilogue(steps), **bounds})
+        ones = np.ones((1, *source.shape[:-1], 1), np.int64)
+        counted = windows(ones, node, node.attrs["size"], replace(source, shape=(*source.shape[:-1], 1)))
+        counts = counted.sum(axis=(3, 4)).reshape(*node.type.shape[:-1], 1)
+        division = Step("div", np.float32(counts.max()))
+        if np.ptp(counts):
+            attrs["counts"], division = counts, Step("div_count")
+    attrs["epilogue"] = Epilogue((Step("mul", np.float32(source.scale)), division))
+    return node.but(attrs=attrs)
 
 
-def _quantise_map(node: Node, sources: list[TensorType]) -> Node:
+def _quantise_map(node: Node, sources: Sequence[TensorType]) -> Node:
     """Starts from the float operand where the first two commute, so that it can follow its producer's sum."""
     epilogue: Epilogue = node.attrs["epilogue"]
-    inputs, first = node.inputs, epilogue.steps[0]
-    commutes = first.kind in ("add_tensor", "mul_tensor") and first.operand == 1
+    inputs, steps = node.inputs, epilogue.steps
+    commutes = bool(steps) and steps[0].kind in ("add_tensor", "mul_tensor") and steps[0].operand == 1
     if commutes and sources[0].kind == "int" and sources[1].kind == "float":
         inputs, sources = (inputs[1], inputs[0], *inputs[2:]), [sources[1], sources[0], *sources[2:]]
-    steps = epilogue.steps
     if sources[0].kind == "int":
         steps = (Step("mul", np.float32(sources[0].scale)), *steps)
     kind = node.type if epilogue.quantizer is None else _grid_type(node.type, epilogue.quantizer)

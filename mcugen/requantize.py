@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mcugen.align import Align
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold, evaluate
 from mcugen.ir import Array, Float, Graph, Int, Node
 
@@ -28,14 +29,16 @@ def requantize(graph: Graph) -> Graph:
 
 def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
     source = by_name[node.inputs[0]].type
-    if source.kind == "float":
+    if source.kind == "float" or "counts" in node.attrs:
         return node
     channels = node.type.channels
     lo = node.attrs.get("acc_lo", np.full(channels, source.lo, np.int64))
     hi = node.attrs.get("acc_hi", np.full(channels, source.hi, np.int64))
     epilogue: Epilogue = node.attrs["epilogue"]
     if epilogue.quantizer is None:
-        return _raw(node, epilogue, lo, hi)
+        return node
+    if isinstance(epilogue.quantizer, Align):
+        return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=_raw(epilogue, epilogue.quantizer.step, lo))})
     residual = epilogue.residual
     operands = [step for step in epilogue.steps if step.kind.endswith("_tensor")]
     if operands and residual is None:
@@ -60,24 +63,16 @@ def _monotone(steps: tuple[Step, ...]) -> bool:
     return slopes and quantizer is not None and quantizer.monotone
 
 
-def _raw(node: Node, epilogue: Epilogue, lo: Int, hi: Int) -> Node:
-    """A sum that leaves unquantized: int32 codes where scale and bias share a power-of-two grid, else float32."""
-    kinds = [step.kind for step in epilogue.steps]
-    if kinds not in (["mul"], ["mul", "add"]) or epilogue.steps[0].constant.ndim or node.op == "map":
-        return node
-    scale = float(epilogue.steps[0].constant)
-    bias = epilogue.steps[1].constant.astype(np.float64) if len(kinds) == 2 else np.zeros(1)
-    for shift in range(9):
-        grid = scale / 2**shift
-        codes = bias / grid
-        top = max(float(-(lo.min() << shift)), float(hi.max() << shift)) + float(np.abs(codes).max())
-        if np.log2(scale) % 1 == 0 and (codes == np.rint(codes)).all() and top < 1 << 24:
-            form = Raw(shift, np.broadcast_to(codes.astype(np.int64), lo.shape).copy())
-            bound = int(top)
-            kind = replace(node.type, kind="int", lo=-bound - 1, hi=bound, scale=grid)
-            kind = replace(kind, lo=min(kind.lo, -(1 << 15) - 1))
-            return node.but(type=kind, attrs={**node.attrs, "epilogue": replace(epilogue, form=form)})
-    return node
+def _raw(epilogue: Epilogue, step: float, lo: Int) -> Raw | None:
+    """Whole multiples of the step: an exact change of grid, if no step but a multiplication and an addition comes first."""
+    kinds = [each.kind for each in epilogue.steps]
+    if kinds not in (["mul", "quantize"], ["mul", "add", "quantize"]):
+        return None
+    factor = epilogue.steps[0].constant.astype(np.float64) / step
+    bias = epilogue.steps[1].constant.astype(np.float64) / step if len(kinds) == 3 else np.zeros(1)
+    assert (factor == np.rint(factor)).all() and (bias == np.rint(bias)).all()
+    whole = [np.broadcast_to(values.astype(np.int64), lo.shape).copy() for values in (factor, bias)]
+    return Raw(whole[0], whole[1])
 
 
 class _Chain:

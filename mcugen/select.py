@@ -33,7 +33,8 @@ def select_kernels(graph: Graph, board: Board, goal: str = "time") -> tuple[Call
 
 
 def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
-    kernels = [kernel for kernel in OPERATORS[node.op].kernels if kernel.applies(node, sources)]
+    signs = bool(node.attrs.get("sign_input"))
+    kernels = [k for k in OPERATORS[node.op].kernels if k.applies(node, sources) and (k.takes_signs or not signs)]
     if not kernels:
         kinds = ", ".join(f"{source.c_type} {source.shape}" for source in sources)
         raise McugenError(node.name, f"no {node.op} kernel takes {kinds}", "use 8 or 16 bits in the layers before it")

@@ -59,7 +59,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text())
         return {**manifest, **{key: str(manifest[key]) for key in ("board", "digest", "toolchain")}}
     except OSError as error:
-        raise McugenError(str(folder), f"holds no {MANIFEST} ({error.strerror})", "name a folder made by `mcugen build`") from error
+        fact = f"holds no {MANIFEST} ({error.strerror})"
+        raise McugenError(str(folder), fact, "name a folder made by `mcugen build`") from error
     except (ValueError, KeyError, TypeError) as error:
         raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
 

@@ -149,6 +149,9 @@ def check_object(item: dict[str, Any], node: str) -> None:
     """Refuse an object of the config that names a module outside Keras and QKeras, or code."""
     name = item.get("name") if isinstance(item.get("name"), str) else node
     module, class_name = item.get("module"), item.get("class_name")
+    if str(module).startswith("keras.src"):
+        fact = "the model was saved by Keras 3"
+        raise McugenError(str(name)[:80], fact, "build and save it with tf_keras and QKeras 0.9.0")
     if module is not None and module not in MODULES:
         fact = f"the file names the module {str(module)[:60]!r}"
         raise McugenError(str(name)[:80], fact, "use only layers of Keras and QKeras")

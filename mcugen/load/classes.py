@@ -11,6 +11,7 @@ from typing import Any
 from mcugen.checks import Check, flag, integer, number, only, optional
 from mcugen.errors import McugenError
 from mcugen.quantizers import parse
+from mcugen.quantizers.parse import KINDS
 
 REQUIRED = object()
 Keys = dict[str, tuple[Any, Check]]
@@ -245,6 +246,8 @@ def checked_config(class_name: str, config: Any, layer: str) -> dict[str, Any]:
     """
     if not isinstance(config, dict):
         raise McugenError(layer, "the layer has no config", "save the model again")
+    if "batch_shape" in config:
+        raise McugenError(layer, "the model was saved by Keras 3", "build and save it with tf_keras and QKeras 0.9.0")
     keys = CLASSES[class_name]
     check_dtype(config.get("dtype"), layer)
     for key in config:
@@ -275,6 +278,8 @@ def activation(class_name: str, value: Any, layer: str) -> Any:
     if value is None or value == "linear":
         return None
     quantized = class_name.startswith("Q")
+    if isinstance(value, dict) and value.get("class_name") in KINDS:
+        return parse(value, layer)
     if isinstance(value, str):
         if quantized and value.endswith(("_sigmoid", "_tanh")) and not value.startswith("quantized"):
             fact = f"the activation {value[:40]} of QKeras is not supported"

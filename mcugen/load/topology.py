@@ -20,7 +20,7 @@ LAYER_KEYS = {
 MODEL_KEYS = {"name", "trainable", "layers", "input_layers", "output_layers", "build_input_shape", "dtype"}
 SAVE_AGAIN = "save the model again with tf_keras"
 
-Reference = tuple[str, int]  # a layer's name and which of its calls
+Reference = tuple[str, int, int]  # a layer's name, which of its calls, which output of a model
 
 
 @dataclass
@@ -137,11 +137,11 @@ def sequential(name: str, config: Mapping[str, Any], depth: int) -> Model:
     for before, entry in itertools.pairwise(entries):
         if entry.class_name == "InputLayer":
             raise refuse(entry.name, "an InputLayer stands inside a Sequential model", "keep only the first")
-        entry.calls = [[(before.name, before.first_call)]]
+        entry.calls = [[(before.name, before.first_call, 0)]]
     entries[0].calls = [[]]
     last = entries[-1]
     trainable = config.get("trainable", True) is not False
-    return Model(name, "Sequential", trainable, entries, [entries[0].name], [(last.name, last.first_call)])
+    return Model(name, "Sequential", trainable, entries, [entries[0].name], [(last.name, last.first_call, 0)])
 
 
 def functional(name: str, config: Mapping[str, Any], depth: int) -> Model:
@@ -182,10 +182,7 @@ def reference(item: Any, layer: str) -> Reference:
         name, call, tensor = item[:3]
         plain = isinstance(name, str) and isinstance(call, int) and isinstance(tensor, int)
         if plain and 0 <= call < MAX_LAYERS and 0 <= tensor < MAX_LAYERS:
-            if tensor == 0:
-                return name, call
-            fact = f"the layer uses output {tensor} of {name[:40]!r}"
-            raise refuse(layer, fact, "use models of one output inside models")
+            return name, call, tensor
     raise refuse(layer, "a reference to another layer is unreadable")
 
 
@@ -218,25 +215,28 @@ def expand(model: Model, feeds: list[str] | None, prefix: str, calls: list[Call]
     if feeds is not None:
         if len(feeds) != len(model.inputs):
             raise refuse(model.name, f"the model has {len(model.inputs)} inputs and is called with {len(feeds)}")
-        tensors = {(name, 0): feed for name, feed in zip(model.inputs, feeds, strict=True)}
+        tensors = {(name, 0, 0): feed for name, feed in zip(model.inputs, feeds, strict=True)}
     for entry, number in ordered(model):
-        key = (entry.name, number + entry.first_call)
-        if key in tensors:
+        call = number + entry.first_call
+        if (entry.name, call, 0) in tensors:
             continue
         name = f"{prefix}{entry.name}" + (f"@{number}" if number else "")
+        missing = [source[0] for source in entry.calls[number] if source not in tensors]
+        if missing:
+            raise refuse(name, f"{missing[0][:80]!r} does not have the output that the layer uses")
         inputs = [tensors[source] for source in entry.calls[number]]
         if entry.model is not None:
-            tensors[key] = expand(entry.model, inputs, f"{name}/", calls)[0]
+            made = expand(entry.model, inputs, f"{name}/", calls)
+            tensors.update({(entry.name, call, index): output for index, output in enumerate(made)})
         elif entry.class_name == "InputLayer" and feeds is not None:
             raise refuse(name, "an InputLayer inside a model is not among the model's inputs")
         else:
             calls.append(Call(name, entry, tuple(inputs)))
-            tensors[key] = name
+            tensors[entry.name, call, 0] = name
         if len(calls) > MAX_LAYERS:
             raise refuse(model.name, f"the model has more than {MAX_LAYERS} layers", "make it smaller")
-    missing = [name for name, call in model.outputs if (name, call) not in tensors]
-    if missing or (feeds is not None and len(model.outputs) != 1):
-        raise refuse(model.name, "the model's outputs are unknown layers, or several inside another model")
+    if any(output not in tensors for output in model.outputs):
+        raise refuse(model.name, "the model's outputs are unknown layers")
     return [tensors[output] for output in model.outputs]
 
 
@@ -245,12 +245,12 @@ def ordered(model: Model) -> list[tuple[Entry, int]]:
     waiting = [(entry, number) for entry in model.entries for number in range(len(entry.calls))]
     if len(waiting) > MAX_LAYERS:
         raise refuse(model.name, f"the model has more than {MAX_LAYERS} calls", "make it smaller")
-    users: dict[Reference, list[int]] = {}
+    users: dict[tuple[str, int], list[int]] = {}
     open_inputs = []
     for index, (entry, number) in enumerate(waiting):
         open_inputs.append(len(entry.calls[number]))
         for source in entry.calls[number]:
-            users.setdefault(source, []).append(index)
+            users.setdefault(source[:2], []).append(index)
     ready = [index for index, count in enumerate(open_inputs) if count == 0]
     done: list[tuple[Entry, int]] = []
     while ready:

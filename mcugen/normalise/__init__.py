@@ -27,6 +27,7 @@ def normalise(network: Network) -> Graph:
         if layer.class_name not in RULES:
             raise McugenError(layer.name, f"layer {layer.class_name} is not supported", "replace it; see docs/coverage.md")
         builder.alias[layer.name] = RULES[layer.class_name](builder, layer)
+    _curves_end(builder)
     resolve = builder.alias.__getitem__
     return Graph(
         network.name,
@@ -35,3 +36,13 @@ def normalise(network: Network) -> Graph:
         tuple(resolve(name) for name in network.outputs),
         network.digest,
     )
+
+
+def _curves_end(builder: Builder) -> None:
+    """Softmax and its kin leave every grid and differ from TensorFlow by an ulp: nothing may follow them."""
+    for node in builder.nodes:
+        for source in (builder.by_name(name) for name in node.inputs):
+            if source.op == "curve" and node.op != "reshape":
+                fact = f"{source.attrs['curve']} is computed in float32, which only the end of a model may be"
+                remedy = "use QActivation with quantized_sigmoid or quantized_tanh, or leave it out"
+                raise McugenError(source.name, fact, remedy)

@@ -18,6 +18,7 @@ class Builder:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self._by_name: dict[str, Node] = {}
         self.types: dict[str, TensorType] = {}
         self.alias: dict[str, str] = {}
 
@@ -30,12 +31,16 @@ class Builder:
             raise McugenError(name, fact, "use tensors of 1 to 3 axes: channels, (steps, channels) or (height, width, channels)")
         node = Node(name, op, tuple(inputs), TensorType(tuple(int(n) for n in shape), kind="float"), attrs)
         self.nodes.append(node)
+        self._by_name[name] = node
         self.types[name] = node.type
         return name
 
     def map(self, name: str, source: str, *steps: Step, others: Sequence[str] = ()) -> str:
         """Appends elementwise steps; `others` are the tensors that *_tensor steps name by number, from 1."""
         return self.add(name, "map", (source, *others), self.types[source].shape, epilogue=Epilogue(steps))
+
+    def by_name(self, name: str) -> Node:
+        return self._by_name[name]
 
     def source(self, layer: Layer, index: int = 0) -> str:
         return self.alias[layer.inputs[index]]

@@ -27,11 +27,12 @@ class Constant:
 class Kernel:
     """One way to compute an operator in C. Subclasses override what differs.
 
-    `template` is under templates/kernels/; `params` are its finished numbers.
+    `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
     """
 
     name: str
     template: str
+    takes_signs: bool = False
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return True

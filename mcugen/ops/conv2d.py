@@ -1,7 +1,8 @@
 """conv2d: convolution, dense layer and pointwise convolution, with groups and dilation; sums integers exactly.
 
 attrs: weights int64 (kh, kw, in channels / groups, out channels), weight_type, strides (h, w), dilation (h, w),
-pads (top, bottom, left, right; code 0 outside the image), groups, epilogue, acc_lo, acc_hi.
+pads (top, bottom, left, right; code 0 outside the image), groups, epilogue, acc_lo, acc_hi; sign_input (optional): the
+input's codes stand for their signs, +1 where code >= 0 (mcugen/absorb.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Conv2D(Operator):
         weights: Int = node.attrs["weights"]
         kh, kw, depth, channels = weights.shape
         groups = node.attrs["groups"]
-        view = windows(inputs[0], node, (kh, kw), sources[0])
+        codes = np.where(inputs[0] >= 0, 1, -1) if node.attrs.get("sign_input") else inputs[0]
+        view = windows(codes, node, (kh, kw), sources[0])
         count, height, width = view.shape[:3]
         columns = view.reshape(count * height * width, kh * kw, groups, depth)
         exact = np.float32 if _largest(node) < 1 << 24 else np.float64
@@ -114,4 +116,4 @@ def residual_in_place(node: Node, sources: Sequence[TensorType]) -> tuple[int, .
     return tuple(i for i in fits if node.inputs[i] != node.inputs[0]) if node.type.layout == "hwc" else ()
 
 
-Conv2D.kernels = (GenericConv("generic", "conv2d.c.j2"), XnorConv("xnor", "binary_conv2d.c.j2"))
+Conv2D.kernels = (GenericConv("generic", "conv2d.c.j2", takes_signs=True), XnorConv("xnor", "binary_conv2d.c.j2"))

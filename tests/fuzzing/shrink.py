@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from fuzzing.campaign import Campaign, Failure, equal, examine
 from fuzzing.batch import HostBatch
+from fuzzing.campaign import Campaign, Failure, equal, examine
 from fuzzing.specs import Json, layer_shape, pruned
 
 from mcugen.errors import McugenError

@@ -18,6 +18,8 @@ from qkeras import (
     QDepthwiseConv2D,
     QDepthwiseConv2DBatchnorm,
     QGlobalAveragePooling2D,
+    QMobileNetSeparableConv2D,
+    QOctaveConv2D,
     QSeparableConv1D,
     QSeparableConv2D,
     binary,
@@ -110,6 +112,23 @@ def nested() -> Any:
     return tf.keras.Model([a, b], [out, x], name="nested")
 
 
+def branches() -> Any:
+    """A model of two outputs inside a model, QKeras's functions that make several layers, quantizers in plain layers."""
+    inside = tf.keras.Input((6, 6, 2))
+    first = L.Conv2D(4, 3, padding="same", activation=quantized_relu(4, 1), name="conv")(inside)
+    body = tf.keras.Model(inside, [first, L.MaxPooling2D(2)(first)], name="body")
+    image = tf.keras.Input((6, 6, 2), name="image")
+    fine, coarse = body(image)
+    x = QMobileNetSeparableConv2D(4, 3, padding="same", depthwise_quantizer=quantized_bits(4, 0, 1, alpha=1),
+                                  pointwise_quantizer=ternary(), depthwise_activation=quantized_relu(4, 1),
+                                  activation=quantized_bits(8, 2), name="mobile")(fine)  # fmt: skip
+    x = L.Add()([L.Concatenate()([x, L.UpSampling2D(2)(coarse)]), L.Concatenate()([fine, fine])])
+    x, _ = QOctaveConv2D(6, 3, 0.5, padding="same", use_separable=False, activation="quantized_relu(4,1)",
+                         kernel_quantizer="quantized_bits(4,0,1,alpha=1)", acc_quantizer="quantized_bits(8,2,1,alpha=1)",
+                         name="octave")([x, coarse])  # fmt: skip
+    return tf.keras.Model(image, x, name="branches")
+
+
 def frozen() -> Any:
     image = tf.keras.Input((5, 5, 2), name="image")
     x = QConv2DBatchnorm(3, 3, kernel_quantizer=quantized_bits(4, 0, 1, alpha=1), name="folded")(image)
@@ -193,6 +212,6 @@ def randomize(model: Any, seed: int) -> Any:
 
 def models() -> dict[str, Any]:
     made = {"every2d": every_layer_2d(), "plain2d": plain_2d(), "sequential": sequential_1d(), "nested": nested(),
-            "frozen": frozen()}  # fmt: skip
+            "branches": branches(), "frozen": frozen()}  # fmt: skip
     made.update({f"random{seed}": random_model(seed) for seed in range(12)})
     return {name: randomize(model, index) for index, (name, model) in enumerate(made.items())}

@@ -15,7 +15,7 @@ from mcugen.reference import golden
 
 pytestmark = pytest.mark.xdist_group("golden")  # one run of TensorFlow for all
 
-NAMES = ["every2d", "plain2d", "sequential", "nested", "frozen", *(f"random{seed}" for seed in range(12))]
+NAMES = ["every2d", "plain2d", "sequential", "nested", "branches", "frozen", *(f"random{seed}" for seed in range(12))]
 QUANTIZER_OF = {
     "kernel": "kernel_quantizer",
     "depthwise_kernel": "depthwise_quantizer",
