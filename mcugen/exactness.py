@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from mcugen import tf_float
+from mcugen.align import EXACT, Align
 from mcugen.epilogue import Epilogue, Fixed
 from mcugen.ir import Graph, Node
+from mcugen.quantizers import Quantizer, activations
+from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
+from mcugen.step_table import float_to_ordered, ordered_to_float
 
-FLOAT32_INTEGERS = 1 << 24
+FLOAT32_INTEGERS = EXACT
+# Quantizers whose result is not x + (q - x), or whose x is clipped to the grid first.
+_WITHOUT_SUM = ("quantized_tanh", "quantized_sigmoid", "quantized_ulaw")
 
 
 def doubts(graph: Graph) -> Mapping[str, tuple[str, ...]]:
     """For every node why it may differ from QKeras, its inputs being equal; an empty tuple means it cannot."""
-    return {node.name: tuple(_doubts(node, graph)) for node in graph.nodes}
+    ranges: dict[str, Range | None] = {}
+    found = {}
+    for node in graph.nodes:
+        before = range_before_codes(node, graph, ranges)
+        ranges[node.name] = of_type(node.type) if node.type.kind == "int" else before
+        found[node.name] = tuple(_doubts(node, before))
+    return found
 
 
 def promised(graph: Graph) -> frozenset[str]:
@@ -27,32 +39,87 @@ def promised(graph: Graph) -> frozenset[str]:
     return frozenset(good)
 
 
-def _doubts(node: Node, graph: Graph) -> list[str]:
+def range_before_codes(node: Node, graph: Graph, ranges: Mapping[str, Range | None]) -> Range | None:
+    """The values that a node's quantizer sees, or that it stores in float; None where they are not known."""
+    if "epilogue" not in node.attrs:
+        return None
+    first = graph[node.inputs[0]].type
+    start = of_sums(node) if "acc_lo" in node.attrs else ranges[node.inputs[0]]
+    if "acc_lo" not in node.attrs and first.kind == "int":
+        start = Range(np.array([float(first.lo)]), np.array([float(first.hi)]), 1.0)
+    others = [ranges[name] for name in node.inputs[1:]]
+    epilogue: Epilogue = node.attrs["epilogue"]
+    return None if start is None else follow(epilogue.steps, start, others)
+
+
+def _doubts(node: Node, before: Range | None) -> list[str]:
     found = []
-    if node.type.kind == "int" and not _power_of_two(node.type.scale):
+    if node.type.kind == "int" and not power_of_two(node.type.scale):
         found.append(f"its step {node.type.scale:.6g} is no power of two")
+    if node.op == "curve":
+        found.append(f"{node.attrs['curve']} is computed with the device's own float32 functions")
     if "acc_lo" in node.attrs:
         epilogue: Epilogue = node.attrs["epilogue"]
         scale = epilogue.steps[0].constant
-        if not all(_power_of_two(float(s)) for s in np.atleast_1d(scale)):
+        if not all(power_of_two(float(s)) for s in np.atleast_1d(scale)):
             found.append("its weight scale is no power of two, so QKeras's sums round")
         elif _largest(node) >= FLOAT32_INTEGERS:
             found.append(f"sums up to {_largest(node):,} exceed float32's exact integers (2^24)")
+    quantizer = _quantizer(node)
+    if isinstance(quantizer, Quantizer):
+        found += _quantizer_doubts(quantizer, before)
     return found
+
+
+def _quantizer(node: Node) -> object:
+    epilogue: Epilogue | None = node.attrs.get("epilogue")
+    return node.attrs.get("quantizer") if epilogue is None else epilogue.quantizer
+
+
+def _quantizer_doubts(quantizer: Quantizer, before: Range | None) -> list[str]:
+    found = []
+    if _returns_sum(quantizer) and before is not None and before.largest >= EXACT * quantizer.step:
+        fact = f"values up to {before.largest:.3g} reach {quantizer.kind}, whose sum x + (q - x) is exact below 2^24 steps"
+        found.append(f"{fact} ({EXACT * quantizer.step:.3g})")
+    if quantizer.kind.endswith("po2") and _place_matters(quantizer):
+        found.append(f"TensorFlow's logarithm in {quantizer.kind} rounds differently in the last elements of a tensor")
+    return found
+
+
+def _returns_sum(quantizer: Quantizer) -> bool:
+    if quantizer.kind == "quantized_relu":
+        return not quantizer.args["is_quantized_clip"] or bool(quantizer.args["negative_slope"])
+    saturated = quantizer.kind.removeprefix("stochastic_") in ("binary", "ternary") and quantizer.args["alpha"] is None
+    return quantizer.kind not in _WITHOUT_SUM and not saturated
+
+
+def _place_matters(quantizer: Quantizer) -> bool:
+    """Whether TensorFlow's two logarithms give different powers within 64 floats of any border."""
+    from mcugen.epilogue import Step
+
+    table = Step("quantize", quantizer=quantizer).table
+    assert table is not None
+    near = float_to_ordered(table.breakpoints)[:, None] + np.arange(-64, 65)
+    x = ordered_to_float(near.ravel())
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        packets = activations.po2(quantizer.kind, quantizer.args, x, tf_float.packet_log)
+        tail = activations.po2(quantizer.kind, quantizer.args, x, _scalar_log)
+    return not np.array_equal(packets, tail)
+
+
+def _scalar_log(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    one = tf_float.scalar_log()
+    return np.asarray([one(float(value)) for value in x.ravel()], np.float32).reshape(x.shape)
 
 
 def _largest(node: Node) -> int:
     return max(-int(node.attrs["acc_lo"].min()), int(node.attrs["acc_hi"].max()))
 
 
-def _power_of_two(value: float) -> bool:
-    return value == 0 or math.frexp(abs(value))[0] == 0.5
-
-
 def proof(node: Node) -> tuple[int, int] | None:
-    """(channels proved equal in fixed point, all channels); the others compute QKeras's own float32 steps."""
+    """(channels proved equal in integers, all channels); the others compute QKeras's own float32 steps."""
     epilogue: Epilogue | None = node.attrs.get("epilogue")
-    if epilogue is None or epilogue.quantizer is None:
+    if epilogue is None or epilogue.quantizer is None or isinstance(epilogue.quantizer, Align):
         return None
     channels = node.type.channels
     if epilogue.form is None:

@@ -58,7 +58,15 @@ class Verification:
         return self.first_difference is None and not broken
 
     def json(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed}
+        """The whole comparison; the first keys sum it up."""
+        keras = self.against_qkeras
+        return {
+            "passed": self.passed,
+            "values": sum(row.values for row in self.against_reference),
+            "differing": sum(row.differing for row in self.against_reference),
+            "differing_from_qkeras": None if keras is None else sum(row.differing for row in keras),
+            **asdict(self),
+        }
 
 
 def verify(

@@ -35,7 +35,7 @@ def start_renode(elf: Path, board: Board) -> SocketPort:
     """
     program = shutil.which("renode")
     if program is None:
-        raise McugenError("renode", "renode is not on the PATH", "install Renode from renode.io, or use --engine unicorn")
+        raise McugenError("renode", "renode is not on the PATH", "install Renode from renode.io, or use --on unicorn")
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="mcugen-renode-"))
     script = folder / "mcugen.resc"

@@ -69,7 +69,8 @@ def differing(node: Node, made: Array, want: Float) -> tuple[int, int]:
     off = values != want
     epilogue: Epilogue | None = node.attrs.get("epilogue")
     if node.type.kind == "float" or epilogue is None or epilogue.quantizer is None:
-        far = np.abs(values.astype(np.float64) - want) > FLOAT_TOLERANCE * max(float(np.abs(want).max()), 1e-20)
+        unit = 1.0 if node.op == "curve" else max(float(np.abs(want).max()), 1e-20)
+        far = np.abs(values.astype(np.float64) - want) > FLOAT_TOLERANCE * unit
         return int(off.sum()), int(far.sum())
     codes = to_codes(node, want)
     table = None if epilogue.quantizer.linear else epilogue.steps[-1].table

@@ -19,7 +19,6 @@ from qkeras import (
     QDepthwiseConv2DBatchnorm,
     QGlobalAveragePooling2D,
     QMobileNetSeparableConv2D,
-    QOctaveConv2D,
     QSeparableConv1D,
     QSeparableConv2D,
     binary,
@@ -113,7 +112,7 @@ def nested() -> Any:
 
 
 def branches() -> Any:
-    """A model of two outputs inside a model, QKeras's functions that make several layers, quantizers in plain layers."""
+    """A model of two outputs inside a model, QKeras's function that makes several layers, quantizers in plain layers."""
     inside = tf.keras.Input((6, 6, 2))
     first = L.Conv2D(4, 3, padding="same", activation=quantized_relu(4, 1), name="conv")(inside)
     body = tf.keras.Model(inside, [first, L.MaxPooling2D(2)(first)], name="body")
@@ -123,9 +122,6 @@ def branches() -> Any:
                                   pointwise_quantizer=ternary(), depthwise_activation=quantized_relu(4, 1),
                                   activation=quantized_bits(8, 2), name="mobile")(fine)  # fmt: skip
     x = L.Add()([L.Concatenate()([x, L.UpSampling2D(2)(coarse)]), L.Concatenate()([fine, fine])])
-    x, _ = QOctaveConv2D(6, 3, 0.5, padding="same", use_separable=False, activation="quantized_relu(4,1)",
-                         kernel_quantizer="quantized_bits(4,0,1,alpha=1)", acc_quantizer="quantized_bits(8,2,1,alpha=1)",
-                         name="octave")([x, coarse])  # fmt: skip
     return tf.keras.Model(image, x, name="branches")
 
 

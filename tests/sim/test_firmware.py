@@ -128,6 +128,21 @@ def test_counts_are_the_same_without_a_compiler(images: Images, monkeypatch: pyt
     assert Device(simulator.transport()).infer([X]).outputs == [Y]
 
 
+@pytest.mark.parametrize("toolchain", TOOLCHAINS)
+def test_simulator_tells_of_steps(images: Images, toolchain: str) -> None:
+    image = images.build("nucleo-h743zi", toolchain)
+    simulator = Simulator(image.elf, image.board)
+    device = Device(simulator.transport())
+    device.infer([X])
+    steps: list[tuple[int, int]] = []
+    simulator.on_function("after_step", lambda step: steps.append((step, simulator.instructions)))
+    device.infer([X])
+    assert [step for step, _ in steps] == [0, 1]
+    assert steps[0][1] < steps[1][1]
+    with pytest.raises(McugenError, match="has no function nothing"):
+        simulator.on_function("nothing", print)
+
+
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("engine", ["unicorn", "qemu"])
 def test_garbage_does_not_harm(images: Images, engine: str, seed: int) -> None:
