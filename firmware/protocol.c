@@ -40,7 +40,7 @@ static void send_result(mcu_protocol *p) {
     link_reply(link);
     link_u32(link, result->steps);
     link_u64(link, result->cycles);
-    link_u64(link, 0); /* instructions: a device cannot count them */
+    link_u32(link, load32(p->run_request + 16)); /* of which inputs: another client may have asked meanwhile */
     link_u32(link, result->stack_used);
     link_u32(link, result->bytes);
     link_u32(link, result->crc);

@@ -15,9 +15,9 @@
 #define MCU_HELLO 1u    /* () -> see queries.c */
 #define MCU_DESCRIBE 2u /* (set u8, index u32) -> a tensor */
 #define MCU_WRITE 3u    /* (input u16, offset u32, data) -> () */
-#define MCU_INFER 4u    /* (digest 16, inputs_crc u32, flags u8, stop u32) -> a result */
+#define MCU_INFER 4u    /* (digest 16, inputs_crc u32, flags u8, stop u32) -> a result, see protocol.c */
 #define MCU_READ 5u     /* (set u8, index u32, offset u32, length u16) -> data */
-#define MCU_STEPS 6u    /* (first u32) -> count u16, count times (cycles u64, crc u32) */
+#define MCU_STEPS 6u    /* (first u32) -> count u16, inputs_crc u32, count times (cycles u64, crc u32) */
 
 #define MCU_SET_INPUTS 0u
 #define MCU_SET_OUTPUTS 1u

@@ -106,9 +106,10 @@ static void steps(mcu_protocol *p) {
         return;
     }
     uint32_t count = p->model->n_steps - first;
-    count = count < MCU_CHUNK / 12u ? count : MCU_CHUNK / 12u;
+    count = count < (MCU_CHUNK - 6u) / 12u ? count : (MCU_CHUNK - 6u) / 12u;
     link_reply(link);
     link_u16(link, count);
+    link_u32(link, load32(p->run_request + 16)); /* of which inputs */
     for (uint32_t i = first; i < first + count; i++) {
         link_u64(link, p->records[i].cycles);
         link_u32(link, p->records[i].crc);

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mcugen import tf_float
 from mcugen.align import EXACT, Align
-from mcugen.epilogue import Epilogue, Fixed
+from mcugen.epilogue import Epilogue, Fixed, Step
 from mcugen.ir import Graph, Node
 from mcugen.quantizers import Quantizer, activations
 from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
@@ -81,8 +80,8 @@ def _quantizer_doubts(quantizer: Quantizer, before: Range | None) -> list[str]:
     if _returns_sum(quantizer) and before is not None and before.largest >= EXACT * quantizer.step:
         fact = f"values up to {before.largest:.3g} reach {quantizer.kind}, whose sum x + (q - x) is exact below 2^24 steps"
         found.append(f"{fact} ({EXACT * quantizer.step:.3g})")
-    if quantizer.kind.endswith("po2") and _place_matters(quantizer):
-        found.append(f"TensorFlow's logarithm in {quantizer.kind} rounds differently in the last elements of a tensor")
+    if _place_matters(quantizer):
+        found.append(f"TensorFlow's {quantizer.kind} rounds differently in the last elements of a tensor")
     return found
 
 
@@ -94,22 +93,15 @@ def _returns_sum(quantizer: Quantizer) -> bool:
 
 
 def _place_matters(quantizer: Quantizer) -> bool:
-    """Whether TensorFlow's two logarithms give different powers within 64 floats of any border."""
-    from mcugen.epilogue import Step
-
+    """Whether TensorFlow's code for the last elements of a tensor gives other codes within 32 floats of any border."""
     table = Step("quantize", quantizer=quantizer).table
-    assert table is not None
-    near = float_to_ordered(table.breakpoints)[:, None] + np.arange(-64, 65)
+    if table is None or not (quantizer.kind.endswith("po2") or quantizer.args.get("use_real_sigmoid")):
+        return False
+    near = float_to_ordered(table.breakpoints)[:, None] + np.arange(-32, 33)
     x = ordered_to_float(near.ravel())
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        packets = activations.po2(quantizer.kind, quantizer.args, x, tf_float.packet_log)
-        tail = activations.po2(quantizer.kind, quantizer.args, x, _scalar_log)
-    return not np.array_equal(packets, tail)
-
-
-def _scalar_log(x: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    one = tf_float.scalar_log()
-    return np.asarray([one(float(value)) for value in x.ravel()], np.float32).reshape(x.shape)
+        last = [activations.codes(quantizer.kind, quantizer.args, quantizer.lo, each, tails=True) for each in x[:, None]]
+    return not np.array_equal(quantizer.codes(x), np.concatenate(last))
 
 
 def _largest(node: Node) -> int:

@@ -111,11 +111,11 @@ class Hello:
 
 @dataclass(frozen=True)
 class Result:
-    """Reply to INFER: steps done, cycles, stack used, bytes and CRC-32 of what can be read now."""
+    """Reply to INFER: steps done, cycles, CRC-32 of the inputs, stack used, bytes and CRC-32 of what can be read now."""
 
     steps: int
     cycles: int
-    instructions: int
+    inputs_crc: int
     stack_bytes: int
     bytes: int
     crc: int
@@ -123,6 +123,8 @@ class Result:
 
 def _text(payload: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + payload[at]
+    if end > len(payload):
+        raise IndexError
     return payload[at + 1 : end].decode("utf-8", "replace"), end
 
 
@@ -159,13 +161,14 @@ def parse_tensor(payload: bytes) -> Tensor:
 def parse_result(payload: bytes) -> Result:
     """Raises BrokenFrame if the layout does not fit."""
     try:
-        return Result(*struct.unpack("<IQQIII", payload))
+        return Result(*struct.unpack("<IQIIII", payload))
     except struct.error as error:
         raise BrokenFrame("INFER's reply is cut") from error
 
 
-def parse_steps(payload: bytes) -> list[tuple[int, int]]:
-    """(cycles, CRC-32) of each step; raises BrokenFrame if the layout does not fit."""
-    if len(payload) < 2 or len(payload) != 2 + 12 * int.from_bytes(payload[:2], "little"):
+def parse_steps(payload: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """CRC-32 of the inputs; (cycles, CRC-32) of each step. Raises BrokenFrame if the layout does not fit."""
+    if len(payload) < 6 or len(payload) != 6 + 12 * int.from_bytes(payload[:2], "little"):
         raise BrokenFrame("STEPS is cut")
-    return [(cycles, crc) for cycles, crc in struct.iter_unpack("<QI", payload[2:])]
+    records = [(cycles, crc) for cycles, crc in struct.iter_unpack("<QI", payload[6:])]
+    return int.from_bytes(payload[2:6], "little"), records

@@ -19,9 +19,11 @@ from mcugen.messages import NO_STEP, REPLY, Code, Hello, Result, Set, Tensor, Ty
 
 _T = TypeVar("_T")
 ATTEMPTS = 4
+ATTEMPT_FACTOR = 2**ATTEMPTS - 1
 _INPUT_ATTEMPTS = 3
 _RESENDS = 8
 _GRACE_S = 0.1
+_SECOND = "look for a second program on the same port"
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class _Refused(Exception):
 
 
 class Device:
-    """A device behind a transport.
+    """A device behind a transport; `resent` counts the requests that were sent again.
 
     Args:
         counter: what `cycles` counts on this engine: "cycles", "instructions" or "ticks"; `scale` times the device's.
         digest: refuse a device with another model (16 bytes).
-        timeout: seconds to wait for a reply; doubled at each of the retries. `infer_timeout`: for an inference.
+        timeout: seconds to wait for a reply; doubled at each of the retries, so that a request has failed after
+            `ATTEMPT_FACTOR` times as many. `infer_timeout`: for an inference.
+        clock: seconds; replaced where time is simulated.
         where: names the place of an address in fault messages, such as `Symbols.describe`.
     """
 
@@ -70,11 +74,13 @@ class Device:
         timeout: float = 1.0,
         infer_timeout: float = 60.0,
         where: Callable[[int], str] = hex,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transport, self.counter, self._scale = transport, counter, scale
         self._digest, self._timeout, self._infer_timeout, self._where = digest, timeout, infer_timeout, where
         self._reader = FrameReader()
         self._sequence = random.randrange(1, 1 << 16)
+        self._clock, self.resent = clock, 0
         self._hello: Hello | None = None
         self._tensors: dict[tuple[Set, int], Tensor] = {}
 
@@ -133,7 +139,9 @@ class Device:
         result = self.infer(inputs, trace=True)
         records: list[tuple[int, int]] = []
         while len(records) < self._known().n_steps:
-            more = self._parse(messages.parse_steps, Type.STEPS, struct.pack("<I", len(records)))
+            crc, more = self._parse(messages.parse_steps, Type.STEPS, struct.pack("<I", len(records)))
+            if crc != zlib.crc32(b"".join(inputs)):
+                raise self._error("the steps read are another inference's", _SECOND)
             if not more:
                 raise self._error("sends an empty list of steps", "report this as a bug")
             records += more
@@ -158,15 +166,16 @@ class Device:
         if [len(data) for data in inputs] != wanted:
             given = [len(data) for data in inputs]
             raise self._error(f"takes inputs of {wanted} bytes, not {given}", "match the model's inputs")
-        crc = 0
-        for data in inputs:
-            crc = zlib.crc32(data, crc)
+        crc = zlib.crc32(b"".join(inputs))
         payload = hello.digest + struct.pack("<IBI", crc, flags, stop)
         for attempt in range(_INPUT_ATTEMPTS):
             for index, data in enumerate(inputs):
                 self._write(index, data)
             try:
-                return messages.parse_result(self._exchange(Type.INFER, payload, self._infer_timeout))
+                result = messages.parse_result(self._exchange(Type.INFER, payload, self._infer_timeout))
+                if result.inputs_crc == crc:
+                    return result
+                raise self._error("answers INFER with the result of other inputs", _SECOND)
             except _Refused as refused:
                 self._check_reset(hello)
                 if refused.code != Code.INPUTS or attempt == _INPUT_ATTEMPTS - 1:
@@ -192,7 +201,7 @@ class Device:
 
     def _check(self, data: bytes, result: Result) -> None:
         if len(data) != result.bytes or zlib.crc32(data) != result.crc:
-            raise self._error("the outputs read are not those computed", "look for a second program on the same port")
+            raise self._error("the outputs read are not those computed", _SECOND)
 
     def _parse(self, parse: Callable[[bytes], _T], kind: Type, payload: bytes = b"") -> _T:
         try:
@@ -211,8 +220,9 @@ class Device:
         self._sequence = self._sequence % 0xFFFF + 1
         request = b"\0" + encode(Frame(kind, self._sequence, payload))
         for attempt in range(ATTEMPTS):
-            deadline = time.monotonic() + timeout * 2**attempt
-            for _ in range(_RESENDS):
+            deadline = self._clock() + timeout * 2**attempt
+            for resend in range(_RESENDS):
+                self.resent += bool(attempt or resend)
                 self.transport.write(request)
                 reply, broken = self._await(kind, deadline)
                 if reply is not None:
@@ -227,7 +237,7 @@ class Device:
         After a complaint the reply comes soon or never. Replies to earlier requests are dropped.
         """
         broken = False
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - self._clock()) > 0:
             data = self.transport.read(4096, left)
             if not data:
                 break
@@ -235,7 +245,7 @@ class Device:
                 if self._is_reply(kind, frame):
                     return frame.payload, broken
                 if frame.sequence == 0:
-                    broken, deadline = True, min(deadline, time.monotonic() + _GRACE_S)
+                    broken, deadline = True, min(deadline, self._clock() + _GRACE_S)
         return None, broken
 
     def _is_reply(self, kind: Type, frame: Frame) -> bool:
@@ -260,7 +270,7 @@ class Device:
     def _refusal(self, kind: Type, refused: _Refused) -> McugenError:
         remedies = {
             Code.DIGEST: "flash the firmware built from this model",
-            Code.INPUTS: "look for a second program on the same port",
+            Code.INPUTS: _SECOND,
             Code.NOT_READY: "run an inference first",
         }
         code = Code(refused.code) if refused.code in set(Code) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -61,14 +60,16 @@ def on_engine(model: Path, graph: Graph, engine: str, board: str, toolchain: str
 
 def in_keras(model: Path, graph: Graph, kind: str, grid: InputGrid) -> EvaluatedModel:
     """The same weights in QKeras, or in float with every quantizer taken out."""
-    from mcugen import reference
+    from mcugen.float_twin import float_twin
+    from mcugen.reference import golden
 
     size, channels = image_size(model, graph)
-    ask: Callable[..., dict[str, Array]] = reference.golden if kind == "qkeras" else reference.float_twin  # type: ignore[attr-defined]
+    twin = float_twin(model) if kind == "float" else None
 
     def embed(pixels: Array) -> Float:
-        found = ask(model, to_float(model, pixels, grid))
-        return np.asarray(list(found.values())[-1], np.float32).reshape(pixels.shape[0], -1)
+        values = to_float(model, pixels, grid)
+        found = twin([values])[0] if twin is not None else list(golden(model, values).values())[-1]
+        return np.asarray(found, np.float32).reshape(pixels.shape[0], -1)
 
     return EvaluatedModel(f"{kind}: {model.name}", embed, size, channels, graph.digest, kind)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update(TF_USE_LEGACY_KERAS="1", TF_ENABLE_ONEDNN_OPTS="0", TF_CPP_MIN_LOG_LEVEL="3")
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,9 @@ from float_cases import arrays
 from models import models
 from qkeras.quantizers import get_quantizer
 from quantizer_cases import cases
+
+from mcugen.load import load
+from mcugen.reference import compare_with_whole, run_layers
 
 QUANTIZED = {
     "kernel": "kernel_quantizer_internal",
@@ -71,6 +74,15 @@ def weights_of(model: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def check_wiring(model: Any, file: Path) -> None:
+    """The layers, called one by one in the order and with the inputs that the loader found, give the model's outputs."""
+    network = load(file)
+    shapes = {layer.name: layer.config["shape"] for layer in network.layers if layer.class_name == "InputLayer"}
+    rng = np.random.default_rng(0)
+    fed = {name: rng.normal(size=(2, *shapes[name])).astype(np.float32) for name in network.inputs}
+    compare_with_whole(model, network, fed, run_layers(tf, model, network.layers, fed))
+
+
 def main(folder: Path) -> None:
     np.savez(folder / "quantizers.npz", **quantizer_results())
     np.savez(folder / "floats.npz", **float_results())
@@ -78,6 +90,8 @@ def main(folder: Path) -> None:
         model.save(folder / f"{name}.h5")
         model.save(folder / f"{name}.keras", save_format="keras")
         np.savez(folder / f"{name}.npz", **weights_of(model))
+        check_wiring(model, folder / f"{name}.h5")
+    models()["sequential"].save(folder / "saved_model", save_format="tf")
 
 
 if __name__ == "__main__":

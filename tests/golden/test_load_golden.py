@@ -65,6 +65,13 @@ def test_both_formats_give_the_same_network(name: str, oracle: Path) -> None:
         assert all(np.array_equal(a.weights[key], b.weights[key]) for key in a.weights)
 
 
+def test_saved_model_directories_are_converted(oracle: Path) -> None:
+    one, two = load(oracle / "saved_model"), load(oracle / "sequential.h5")
+    assert without_digest(one) == without_digest(two) and one.digest != two.digest
+    for a, b in zip(one.layers, two.layers, strict=True):
+        assert all(np.array_equal(a.weights[key], b.weights[key]) for key in b.weights)
+
+
 def inputs_of(network: Network, count: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     shapes = {layer.name: layer.config["shape"] for layer in network.layers if layer.class_name == "InputLayer"}

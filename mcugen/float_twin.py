@@ -1,0 +1,100 @@
+"""The float network of the same weights: no multi-bit quantizer rounds, computed in NumPy float32.
+
+What the network learned as its nonlinearities stays: activations keep the range at which their quantizer saturates,
+and binary and ternary quantizers keep their levels. Multi-bit weights are the trained float weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mcugen.epilogue import Step, evaluate
+from mcugen.errors import McugenError
+from mcugen.ir import Array, Float, Graph, Node, TensorType
+from mcugen.load import load
+from mcugen.normalise import normalise
+from mcugen.ops import OPERATORS
+from mcugen.ops.windows import windows
+from mcugen.quantizers import Quantizer
+
+_KEPT = ("binary", "stochastic_binary", "ternary", "stochastic_ternary")
+_BATCH = 16
+
+
+def float_twin(path: Path | str) -> Callable[[Sequence[Float]], list[Float]]:
+    """Loads a model and returns its float network: inputs (N, ...) to outputs (N, ...), float32.
+
+    Raises:
+        McugenError: the model is refused, or holds a quantizer that has no float counterpart.
+    """
+    graph = normalise(load(path))
+
+    def run(inputs: Sequence[Float]) -> list[Float]:
+        parts = [_run(graph, [x[i : i + _BATCH] for x in inputs]) for i in range(0, inputs[0].shape[0], _BATCH)]
+        return [np.concatenate([part[k] for part in parts]) for k in range(len(graph.outputs))]
+
+    return run
+
+
+def _run(graph: Graph, inputs: Sequence[Float]) -> list[Float]:
+    values: dict[str, Array] = dict(zip(graph.inputs, inputs, strict=True))
+    by_name = graph.by_name
+    for node in graph.nodes:
+        if node.op != "input":
+            sources = [by_name[name].type for name in node.inputs]
+            found = _compute(node, sources, [values[name] for name in node.inputs])
+            values[node.name] = found.astype(np.float32).reshape(-1, *node.type.shape)
+    return [values[name] for name in graph.outputs]
+
+
+def _compute(node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
+    if node.op in ("conv2d", "depthwise"):
+        return _sums(node, sources[0], inputs[0])
+    if node.op == "avgpool":
+        mean: Array = windows(inputs[0], node, node.attrs["size"], sources[0]).mean(axis=(3, 4))
+        return mean
+    if node.op == "map":
+        return _steps(node.attrs["epilogue"].steps, inputs)
+    return OPERATORS[node.op].reference(node, sources, inputs)
+
+
+def _sums(node: Node, source: TensorType, x: Array) -> Array:
+    kernel: Float = node.attrs["kernel"]
+    quantizer: Quantizer | None = node.attrs["quantizer"]
+    if quantizer is not None and quantizer.kind in _KEPT:
+        kernel = quantizer.weights(kernel).values
+    kh, kw, depth, count = kernel.shape
+    view = windows(x, node, (kh, kw), source)
+    if node.op == "depthwise":
+        summed: Array = np.einsum("nyxklc,klcm->nyxcm", view, kernel, optimize=True)
+        return summed
+    groups = node.attrs["groups"]
+    columns = view.reshape(*view.shape[:3], kh * kw, groups, depth)
+    each = count // groups
+    parts = [
+        columns[..., g, :].reshape(-1, kh * kw * depth) @ kernel[..., g * each : (g + 1) * each].reshape(-1, each)
+        for g in range(groups)
+    ]
+    return np.concatenate(parts, axis=-1)
+
+
+def _steps(steps: Sequence[Step], inputs: Sequence[Array]) -> Array:
+    v: Array = inputs[0]
+    for step in steps:
+        v = _quantizer(step, v) if step.kind == "quantize" else evaluate([step], v, inputs[1:])
+    return v
+
+
+def _quantizer(step: Step, v: Array) -> Array:
+    quantizer = step.quantizer
+    assert quantizer is not None
+    if quantizer.kind in _KEPT:
+        return quantizer.dequantize(quantizer.codes(v))
+    if quantizer.linear:
+        step = np.float32(quantizer.step)
+        return np.clip(v, np.float32(quantizer.lo) * step, np.float32(quantizer.hi) * step)
+    fact = f"{quantizer.kind} has no float counterpart"
+    raise McugenError("float network", fact, "compare with QKeras instead (--against qkeras)")
