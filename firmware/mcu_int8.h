@@ -1,9 +1,9 @@
-/* Inner loops of the 8-bit kernels, templates/kernels/fast_*.c.j2. Portable C; with the DSP extension the same bits from
- * SMLAD and SMMLA, the hottest loops in assembly that was scheduled by hand for the Cortex-M7.
+/* Inner loops of the 8-bit kernels, templates/kernels/fast_*.c.j2. Portable C; with the DSP extension the same bits
+ * from SMLAD and SMMLA, the hottest loops in assembly scheduled by hand for the Cortex-M7.
  *
- * Activations are widened once to int16. A 16-bit lane of a weight word is w0 + 256 * w1 of two output channels: SMLAD on the
- * word gives s0 + 256 * s1 (mod 2^32), and on SXTB16 of the word, s0 alone. mcugen/kernels_int8.py packs such lanes where
- * abs(s1) < 2^23 and all lanes fit; elsewhere lanes hold plain bytes w0, w1: `split`. */
+ * Activations are widened once to int16. A 16-bit lane of a weight word is w0 + 256 * w1 of two output channels: SMLAD
+ * on the word gives s0 + 256 * s1 (mod 2^32), and on SXTB16 of the word, s0 alone. mcugen/kernels_int8.py packs lanes
+ * so where they fit, and cuts sums so that abs(s1) < 2^23; elsewhere lanes hold plain bytes w0, w1: `split`. */
 #ifndef MCU_INT8_H
 #define MCU_INT8_H
 
@@ -146,26 +146,35 @@ MCU_INLINE int32_t mcu_upper(int32_t whole, int32_t low)
     return (int32_t)((uint32_t)whole - (uint32_t)low) >> 8;
 }
 
-/* Sums of two channels over `pairs` pairs of terms of one or two pixels, whose x begin `step` elements apart. */
-MCU_INLINE void mcu_dot(const int16_t *x, const uint32_t *w, const int pixels, const int step, const int pairs, const int split,
-    int32_t low[], int32_t high[])
+/* Adds one pair of terms of one or two pixels to sums of both: w0, w1, then the second pixel's. */
+MCU_INLINE void mcu_add_pair(
+    uint32_t word, uint32_t x0, uint32_t x1, const int pixels, const int split, int32_t sums[4])
 {
-    int32_t l0 = 0, l1 = 0, h0 = 0, h1 = 0;
-    for (int32_t k = 0; k < pairs; k++, x += 2) {
-        const uint32_t word = w[k], lower = mcu_even(word, 1), upper = split ? mcu_odd(word, 1) : word;
-        const uint32_t x0 = mcu_load(x);
-        l0 = mcu_smlad(lower, x0, l0);
-        h0 = mcu_smlad(upper, x0, h0);
-        if (pixels == 1) continue;
-        const uint32_t x1 = mcu_load(x + step);
-        l1 = mcu_smlad(lower, x1, l1);
-        h1 = mcu_smlad(upper, x1, h1);
-    }
-    low[0] = l0;
-    high[0] = split ? h0 : mcu_upper(h0, l0);
+    const uint32_t lower = mcu_even(word, 1), upper = split ? mcu_odd(word, 1) : word;
+    sums[0] = mcu_smlad(lower, x0, sums[0]);
+    sums[1] = mcu_smlad(upper, x0, sums[1]);
     if (pixels == 1) return;
-    low[1] = l1;
-    high[1] = split ? h1 : mcu_upper(h1, l1);
+    sums[2] = mcu_smlad(lower, x1, sums[2]);
+    sums[3] = mcu_smlad(upper, x1, sums[3]);
+}
+
+/* Sums of two channels over `pairs` pairs of terms of one or two pixels that begin `step` elements apart. */
+MCU_INLINE void mcu_dot(const int16_t *x, const uint32_t *w, const int pixels, const int step, const int pairs,
+    const int split, int32_t low[], int32_t high[])
+{
+    const int other = pixels == 2 ? step : 0;
+    int32_t sums[4] = {0, 0, 0, 0};
+    for (int32_t k = pairs / 2; k > 0; k--, x += 4, w += 2) {
+        const uint32_t w0 = w[0], w1 = w[1], x0 = mcu_load(x), x1 = mcu_load(x + 2);
+        const uint32_t y0 = mcu_load(x + other), y1 = mcu_load(x + other + 2);
+        mcu_add_pair(w0, x0, y0, pixels, split, sums);
+        mcu_add_pair(w1, x1, y1, pixels, split, sums);
+    }
+    if (pairs % 2) mcu_add_pair(w[0], mcu_load(x), mcu_load(x + other), pixels, split, sums);
+    for (int32_t i = 0; i < pixels; i++) {
+        low[i] = sums[2 * i];
+        high[i] = split ? sums[2 * i + 1] : mcu_upper(sums[2 * i + 1], sums[2 * i]);
+    }
 }
 
 /* Adds two taps of four depthwise channels; w: channels 0, 1 of both taps, then channels 2, 3, as plain bytes. */
@@ -182,8 +191,10 @@ MCU_INLINE void mcu_taps4(uint32_t a, uint32_t b, const uint32_t w[2], const int
 #define MCU_SPLIT(XTB16) \
     "pkhbt %[low], %[a], %[b], lsl #16\n pkhtb %[a], %[b], %[a], asr #16\n" \
     XTB16 " %[one], %[low]\n str %[one], [%[to]]\n" XTB16 " %[one], %[low], ror #8\n str %[one], [%[to], #%c[n]]\n" \
-    XTB16 " %[one], %[a]\n str %[one], [%[to], #2 * %c[n]]\n" XTB16 " %[one], %[a], ror #8\n str %[one], [%[to], #3 * %c[n]]\n"
-#define MCU_OPERANDS [low] "=&r"(low), [one] "=&r"(one), [a] "+r"(a) : [b] "r"(b), [to] "r"(to), [n] "i"(2 * pitch) : "memory"
+    XTB16 " %[one], %[a]\n str %[one], [%[to], #2 * %c[n]]\n" \
+    XTB16 " %[one], %[a], ror #8\n str %[one], [%[to], #3 * %c[n]]\n"
+#define MCU_OPERANDS \
+    [low] "=&r"(low), [one] "=&r"(one), [a] "+r"(a) : [b] "r"(b), [to] "r"(to), [n] "i"(2 * pitch) : "memory"
 #endif
 
 /* Four channels of two pixels side by side, to four planes that lie `pitch` elements apart. */
@@ -226,7 +237,8 @@ MCU_INLINE void mcu_window_row(const int16_t *at, const int stride, uint32_t w01
 }
 
 /* Sums of the 3x3 windows at `at` and `at + stride` of a plane whose rows lie `row` elements apart. */
-MCU_INLINE void mcu_windows(const int16_t *at, const int row, const int stride, const uint32_t spread[6], int32_t sums[2])
+MCU_INLINE void mcu_windows(
+    const int16_t *at, const int row, const int stride, const uint32_t spread[6], int32_t sums[2])
 {
     sums[0] = sums[1] = 0;
     mcu_window_row(at, stride, spread[0], spread[1], sums);
@@ -261,7 +273,7 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 #define MCU_SUMS ", r2", ", r3", ", r4", ", r5", ", r6", ", r7"
 #define MCU_AHEAD(STEP) "ldr r9, [r1], #4", "ldr r12, [r0, #4 * " #STEP "]", "ldr r11, [r0, #2 * " #STEP "]"
 #define MCU_MORE(STEP, LAST) MCU_TERMS("smlad", MCU_SUMS, MCU_AHEAD(STEP), LAST, )
-/* All terms, in a loop of eight pairs where there are more than 17; the arguments behind PAIRS are loads in the last. */
+/* All terms, in a loop of eight pairs where there are more than 17; what follows PAIRS are loads during the last. */
 #define MCU_ALL(STEP, PAIRS, ...) \
     "ldr r12, [r0, #4 * " #STEP "]\n ldr r11, [r0, #2 * " #STEP "]\n" \
     ".if " #PAIRS " > 17\n mov lr, #(" #PAIRS " - 2) / 8\n.endif\n" \
@@ -271,12 +283,14 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(STEP, "") ".endr\n .endif\n" \
     MCU_TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
 
-/* NAME(x, w, sums): three pixels, STEP elements apart, by two channels over PAIRS >= 2 pairs; sums of words, then of w0. */
+/* NAME(x, w, low, high): sums of two channels over PAIRS >= 2 pairs of three pixels that begin STEP elements apart. */
 #define MCU_DOT3(NAME, STEP, PAIRS) \
-    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t sums[6]) \
+    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
     { \
-        __asm__("push {r2, r4-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
-            "stm r8, {r2-r7}\n pop {r4-r11, pc}\n"); \
+        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
+            "ldr r9, [sp], #4\n sub r4, r4, r7\n sub r3, r3, r6\n sub r2, r2, r5\n" \
+            "asr r4, r4, #8\n asr r3, r3, #8\n asr r2, r2, #8\n" \
+            "stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
     }
 
 #define MCU_HIGH(R, PRE) \
@@ -292,7 +306,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
         MCU_ARG const void *residual) \
     { \
         __asm__("add r3, r1\n push {r1-r11, lr}\n ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
-            MCU_ALL(STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", "ldr r10, [sp, #52]") \
+            MCU_ALL(STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", \
+                "ldr r10, [sp, #52]") \
             ".if " #ADD " >= 0\n ldr r1, [sp, #64]\n.else\n ldr r1, [sp, #4]\n.endif\n" \
             "add r0, #6 * " #STEP " - 4 * " #PAIRS "\n sub r4, r4, r7\n sub r3, r3, r6\n" \
             MCU_HIGH("r4", PRE) "sub r2, r2, r5\n" MCU_HIGH("r3", PRE) "smmla r4, r4, r9, r12\n" \
@@ -319,8 +334,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 #define MCU_TERM4(X) \
     "sxtb16 r6, r7\n smlad r2, r7, " X ", r2\n smlad r4, r6, " X ", r4\n ldr r7, [r1], #4\n" \
     "sxtb16 r6, r8\n smlad r3, r8, " X ", r3\n smlad r5, r6, " X ", r5\n ldr r8, [r1], #4\n"
-/* NAME(x, w, fours, sums): one pixel by four channels over 4 * fours pairs; words of channels 0, 1 and of 2, 3 alternate.
- * sums: of words of either pair, then of w0 of either. Reads 16 bytes beyond x and 8 beyond w. */
+/* NAME(x, w, fours, sums): one pixel by four channels over 4 * fours pairs; words of channels 0, 1 and of 2, 3
+ * alternate. sums: of words of either pair, then of w0 of either. Reads 16 bytes beyond x and 8 beyond w. */
 #define MCU_DOT4(NAME) \
     MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t fours, MCU_ARG int32_t sums[4]) \
     { \
@@ -333,9 +348,10 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 
 /* A row of depthwise weights (bytes w0, w1, w2, 0 in r10) to (w0, w1), (w1, w2), times 256. */
 #define MCU_SPREAD(A, B) \
-    "lsl r11, r10, #8\n and r11, #0xFF00FF00\n and r10, #0xFF00FF00\n pkhbt " A ", r11, r10, lsl #16\n pkhtb " B ", r11, r10\n"
-/* Two 3x3 windows side by side, 15 cycles: sums in r8, r9; meanwhile r12, lr of the last two are saturated and stored.
- * r0 at, r1 out, r2-r7 weights, r10, r11 the words at `at` and `at + 2`; leaves mult in r10 and whether the row has ended. */
+    "lsl r11, r10, #8\n and r11, #0xFF00FF00\n and r10, #0xFF00FF00\n" \
+    "pkhbt " A ", r11, r10, lsl #16\n pkhtb " B ", r11, r10\n"
+/* Two 3x3 windows side by side: sums in r8, r9; meanwhile r12, lr of the last two are saturated and stored. r0 at, r1
+ * out, r2-r7 weights, r10, r11 the words at `at` and `at + 2`; leaves mult in r10 and whether the row has ended. */
 #define MCU_WINDOWS1(ROW, SAT0, SAT1, STORE0, STORE1, ONWARD) \
     SAT0 "smuad r8, r10, r2\n" SAT1 "smultb r9, r10, r2\n" \
     "smlabt r8, r11, r3, r8\n ldr r10, [r0, #2 * " #ROW "]\n smlad r9, r11, r3, r9\n" STORE0 \
@@ -345,18 +361,20 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     "smlabt r8, r11, r7, r8\n ldr r10, [sp, #44]\n smlad r9, r11, r7, r9\n cmp r0, r12\n"
 #define MCU_WINDOWS2(ROW, SAT0, SAT1, STORE0, STORE1, ONWARD) \
     SAT0 "smuad r8, r10, r2\n ldr r10, [r0, #8]\n" SAT1 "smlabt r8, r11, r3, r8\n" \
-    "smuad r9, r11, r2\n ldr r11, [r0, #2 * " #ROW "]\n smlabt r9, r10, r3, r9\n ldr r10, [r0, #2 * " #ROW " + 4]\n" STORE0 \
+    "smuad r9, r11, r2\n ldr r11, [r0, #2 * " #ROW "]\n smlabt r9, r10, r3, r9\n" \
+    "ldr r10, [r0, #2 * " #ROW " + 4]\n" STORE0 \
     "smlad r8, r11, r4, r8\n ldr r11, [r0, #2 * " #ROW " + 8]\n" STORE1 "smlabt r8, r10, r5, r8\n" \
-    "smlad r9, r10, r4, r9\n ldr r10, [r0, #4 * " #ROW "]\n smlabt r9, r11, r5, r9\n ldr r11, [r0, #4 * " #ROW " + 4]\n" \
+    "smlad r9, r10, r4, r9\n ldr r10, [r0, #4 * " #ROW "]\n smlabt r9, r11, r5, r9\n" \
+    "ldr r11, [r0, #4 * " #ROW " + 4]\n" \
     "smlad r8, r10, r6, r8\n ldr r10, [r0, #4 * " #ROW " + 8]\n smlabt r8, r11, r7, r8\n ldr r12, [sp]\n" \
     "smlad r9, r11, r6, r9\n" ONWARD "smlabt r9, r10, r7, r9\n ldr r10, [sp, #44]\n cmp r0, r12\n"
 #define MCU_SHIFT(R, PRE) ".if " #PRE " > 8\n lsl " R ", #" #PRE " - 8\n.endif\n"
 #define MCU_SCALE2(STRIDE, PRE) \
-    "ldr r11, [sp, #48]\n" MCU_SHIFT("r8", PRE) "smmla r12, r8, r10, r11\n" MCU_SHIFT("r9", PRE) "smmla lr, r9, r10, r11\n" \
-    "ldr r10, [r0, #4 * " #STRIDE "]!\n ldr r11, [r0, #4]\n"
-/* NAME(x, out, w, rows, mult, offset): 3x3 windows over `rows` rows of one plane. ROW, NEXT: elements from row to row of the
- * input, and from the windows of a row to those of the next; STRIDE 1 or 2, PRE >= 8. Where OUT_W is odd a row ends with half
- * a pair. */
+    "ldr r11, [sp, #48]\n" MCU_SHIFT("r8", PRE) "smmla r12, r8, r10, r11\n" \
+    MCU_SHIFT("r9", PRE) "smmla lr, r9, r10, r11\n ldr r10, [r0, #4 * " #STRIDE "]!\n ldr r11, [r0, #4]\n"
+/* NAME(x, out, w, rows, mult, offset): 3x3 windows over `rows` rows of one plane. ROW, NEXT: elements from row to row
+ * of the input, and from the windows of a row to those of the next; STRIDE 1 or 2, PRE >= 8. Where OUT_W is odd, the
+ * second window of a row's last pair is not stored. */
 #define MCU_PLANE(NAME, ROW, NEXT, STRIDE, OUT_W, OUT_C, PRE, POST, SAT, BITS) \
     MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t rows, \
         MCU_ARG int32_t mult, MCU_ARG int32_t offset) \
@@ -369,11 +387,13 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
             "2:\n" MCU_WINDOWS##STRIDE(ROW, MCU_SAT("r12", SAT, BITS, POST), MCU_SAT("lr", SAT, BITS, POST), \
                 "strb r12, [r1]\n", "strb lr, [r1, #" #OUT_C "]\n", "add r1, #2 * " #OUT_C "\n") \
             MCU_SCALE2(STRIDE, PRE) "bne 2b\n" \
-            "3: ldr r10, [sp, #4]\n ldr r11, [sp]\n subs r10, #1\n str r10, [sp, #4]\n add r11, #2 * " #NEXT "\n str r11, [sp]\n" \
+            "3: ldr r10, [sp, #4]\n ldr r11, [sp]\n subs r10, #1\n str r10, [sp, #4]\n" \
+            "add r11, #2 * " #NEXT "\n str r11, [sp]\n" \
             "add r0, #2 * " #NEXT " - 4 * " #STRIDE " * ((" #OUT_W " + 1) / 2)\n" \
             ".if " #OUT_W " % 2\n" MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n add r1, #" #OUT_C "\n bne 1b\n" \
             ".else\n ldr r10, [r0]\n ldr r11, [r0, #4]\n bne 2b\n" \
-            MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n" MCU_SAT("lr", SAT, BITS, POST) "strb lr, [r1, #" #OUT_C "]\n.endif\n" \
+            MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n" \
+            MCU_SAT("lr", SAT, BITS, POST) "strb lr, [r1, #" #OUT_C "]\n.endif\n" \
             "add sp, #8\n pop {r4-r11, pc}\n"); \
     }
 #else
@@ -385,15 +405,9 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 #define MCU_LOAD_ldrsb int8_t
 
 #define MCU_DOT3(NAME, STEP, PAIRS) \
-    static void NAME(const int16_t *x, const uint32_t *w, int32_t sums[6]) \
+    static void NAME(const int16_t *x, const uint32_t *w, int32_t low[3], int32_t high[3]) \
     { \
-        for (int32_t i = 0; i < 3; i++, x += STEP) { \
-            sums[i] = sums[i + 3] = 0; \
-            for (int32_t k = 0; k < PAIRS; k++) { \
-                sums[i] = mcu_smlad(w[k], mcu_load(x + 2 * k), sums[i]); \
-                sums[i + 3] = mcu_smlad(mcu_even(w[k], 1), mcu_load(x + 2 * k), sums[i + 3]); \
-            } \
-        } \
+        for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 0, low + i, high + i); \
     }
 
 #define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD) \
@@ -405,9 +419,9 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
         for (int32_t i = 0; i < bytes; i += OUT_C, x += STEP) { \
             int32_t low, high; \
             mcu_dot(x, w, 1, STEP, PAIRS, 0, &low, &high); \
-            const int32_t more0 = ADD < 0 ? 0 : r[i] * (1 << (ADD & 31)), more1 = ADD < 0 ? 0 : r[i + 1] * (1 << (ADD & 31)); \
-            out[i] = (uint8_t)mcu_finish(low, mult0, offset0 + more0, f); \
-            out[i + 1] = (uint8_t)mcu_finish(high, mult1, offset1 + more1, f); \
+            const int32_t more[2] = {ADD < 0 ? 0 : r[i], ADD < 0 ? 0 : r[i + 1]}; \
+            out[i] = (uint8_t)mcu_finish(low, mult0, offset0 + more[0] * (1 << (ADD < 0 ? 0 : ADD)), f); \
+            out[i + 1] = (uint8_t)mcu_finish(high, mult1, offset1 + more[1] * (1 << (ADD < 0 ? 0 : ADD)), f); \
         } \
     }
 

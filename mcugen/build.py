@@ -27,6 +27,7 @@ from mcugen.toolchain import Image, compile_firmware
 
 MANIFEST = "mcugen.json"
 VECTORS = "vectors.npz"
+_OPTIMISE = {"time": ("-O3",), "flash": ("-Os",), "ram": ("-O2",)}
 _HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "hot.h")
 
 
@@ -76,7 +77,7 @@ def link(compiled: Compiled, folder: Path, toolchain: str = "auto") -> Image:
     banks = [(plan.bank_bytes(bank), bank) for bank in plan.banks]
     files = {**sources.files, "app.c": render_app(compiled.board, f"{sources.model}_model", banks, len(sources.steps))}
     try:
-        return compile_firmware(files, compiled.board, folder, toolchain=toolchain)
+        return compile_firmware(files, compiled.board, folder, toolchain=toolchain, opt=_OPTIMISE[compiled.goal])
     except McugenError as error:
         if "overflow" in error.fact and "region" in error.fact:
             raise CheckFailed("budget", f"the image does not fit: {error.fact}", "use fewer bits or channels") from error

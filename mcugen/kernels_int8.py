@@ -5,8 +5,8 @@ C twins: firmware/mcu_int8.h and templates/kernels/fast_*.c.j2. Cycles are fitte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,36 @@ from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 
 TILE_BYTES = 8192  # of scratch, and of output written in one go, so that both stay in a cache of 16 KiB
-STRIP_BYTES = 12288  # of input read in one go by a depthwise layer
+DEEP_BYTES = 20480  # of scratch where weights stream from flash for every tile: then several rows make one
+STRIP_BYTES = 10240  # of cache that a depthwise layer's passes over one strip may take
+LINE_BYTES = 32
 _REACH = 4095  # largest offset in a load, a store or an addition
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Words (channel pairs, term pairs), the sign by which each channel is stored, whether bytes stay apart (`split`)."""
+    """Words (channel pairs, term pairs), and how to read them.
+
+    signs: by which each channel is stored; split: a lane holds two bytes that stay apart; parts: into how many equal
+    parts the terms are cut so that the sums of each stay below 2^23.
+    """
 
     words: Array
     signs: Int
     split: bool
+    parts: int
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of terms in one part."""
+        return int(self.words.shape[1]) // self.parts
 
 
-def pack_pairs(rows: Int, reach: Int, may_negate: Array) -> Packed:
-    """Weight rows (channels, terms), both counts even, to words of two channels by two terms.
+def pack_pairs(rows: Int, source: TensorType, may_negate: Array, whole: int) -> Packed:
+    """Weight rows (even number of channels, terms) to words of two channels by two terms, `whole` terms or a multiple a part.
 
-    A lane is w0 + 256 * w1 where it fits 16 bits and |sum of w1 * x| <= reach < 2^23; negating a channel may make it fit
-    (may_negate: per pair). Where a pair has no such signs, or too long sums, all words are split: plain bytes.
+    A lane is w0 + 256 * w1, for which it must fit 16 bits; negating a channel may help (may_negate: per pair). Where a pair
+    has no such signs, all words are split.
     """
     low, high = rows[0::2], rows[1::2]
     signs = np.zeros((len(low), 2), np.int64)
@@ -43,11 +55,27 @@ def pack_pairs(rows: Int, reach: Int, may_negate: Array) -> Packed:
         fits = (np.abs(2 * lanes + 1) < 1 << 16).all(axis=1) & (s0 * low < 128).all(axis=1)
         fits &= may_negate | (s0 + s1 == 2)
         signs[fits & (signs[:, 0] == 0)] = s0, s1
-    split = bool((signs == 0).any() or (reach >= 1 << 23).any())
+    split = bool((signs == 0).any())
     if split:
         signs[:] = 1
     lanes = (low & 255) + 256 * high if split else signs[:, :1] * low + 256 * signs[:, 1:] * high
-    return Packed(np.ascontiguousarray(lanes.astype("<i2")).view("<u4"), signs.reshape(-1), split)
+    parts = 1
+    while not split and _longest_sum(_cut_terms(rows, parts, whole), source) >= 1 << 23:
+        parts += 1
+    lanes = np.ascontiguousarray(_cut_terms(lanes, parts, whole).astype("<i2"))
+    return Packed(lanes.reshape(len(lanes), -1).view("<u4"), signs.reshape(-1), split, parts)
+
+
+def _cut_terms(rows: Int, parts: int, whole: int) -> Int:
+    """(rows, parts, terms of a part), padded with 0."""
+    size = -(-rows.shape[1] // (whole * parts)) * whole
+    return np.pad(rows, ((0, 0), (0, size * parts - rows.shape[1]))).reshape(len(rows), parts, size)
+
+
+def _longest_sum(pieces: Int, source: TensorType) -> int:
+    """The largest magnitude of a sum of codes by weights over the last axis."""
+    ends = np.stack([pieces * source.lo, pieces * source.hi, np.zeros_like(pieces)])
+    return int(max(-ends.min(axis=0).sum(axis=-1).min(), ends.max(axis=0).sum(axis=-1).max()))
 
 
 @dataclass(frozen=True)
@@ -64,7 +92,8 @@ class Finish:
 
     @property
     def shift(self) -> int:
-        return -1 if self.form.residual_shift is None or not self.operand else self.form.residual_shift
+        shift = self.form.residual_shift
+        return -1 if shift is None or not self.operand else shift
 
     @property
     def saturate(self) -> str:
@@ -137,42 +166,70 @@ def _mix(rows: Int) -> Int:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a convolution is cut: geometry (one row where it is pointwise), columns of widened input, width of a tile."""
+    """How a convolution is cut: geometry (one row where it is pointwise), columns of widened input, tiles.
+
+    column: int16 elements of a column; step: from pixel to pixel; row: from row to row of a tile of tile x deep pixels.
+    """
 
     shape: dict[str, Any]
     flat: bool
     mixed: bool
     column: int
-    step: int
-    pairs: int
     tile: int
+    deep: int
+    packed: Packed
 
     @property
-    def scratch(self) -> int:
-        """Bytes of a tile's columns; the last pixel may read a little beyond its window."""
-        width = (self.tile - 1) * self.shape["sw"] + self.shape["kw"]
-        return 2 * max(width * self.column, (self.tile - 1) * self.step + 2 * self.pairs)
+    def step(self) -> int:
+        return self.column * int(self.shape["sw"])
+
+    @property
+    def row(self) -> int:
+        """Long enough for the last pixel, which may read a little beyond its window."""
+        columns = (self.tile - 1) * self.shape["sw"] + self.shape["kw"]
+        used = max(columns * self.column, (self.tile - 1) * self.step + 2 * self.packed.words.shape[1])
+        return int(used + used % 2)
+
+    @property
+    def triples(self) -> bool:
+        """Whether three pixels at a time are possible: offsets fit their instructions."""
+        reach = max(4 * self.step, abs(6 * self.step - 4 * self.packed.pairs), 3 * int(self.shape["out_c"]))
+        return not self.packed.split and reach <= _REACH
 
 
-def _layout(node: Node, source: TensorType) -> _Layout:
-    g = geometry(node, source)
+def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None) -> _Layout:
+    g = geometry(node, sources[0])
     flat = g["kh"] == g["kw"] == g["sh"] == g["sw"] == 1 and not any(node.attrs["pads"])
     if flat:
         pixels = g["in_h"] * g["in_w"]
         g |= {"in_h": 1, "in_w": pixels, "out_h": 1, "out_w": pixels}
     column = g["kh"] * g["in_c"]
-    mixed = g["in_c"] % 4 == 0
     if not flat and column * g["sw"] % 2:
         column += 1  # windows then begin at whole words
-    pairs = max(2, (g["kw"] * column + 1) // 2)
+    mixed = g["in_c"] % 4 == 0
+    packed = pack_pairs(_columns(node, column, mixed), sources[0], ~_slow_pairs(finish, g["out_c"]), 4)
     room = (TILE_BYTES // (2 * column) - g["kw"]) // g["sw"] + 1
-    if g["out_c"] * pairs * 2 < TILE_BYTES:
+    if packed.words.nbytes < TILE_BYTES:
         room = min(room, TILE_BYTES // g["out_c"])
     tile = g["out_w"]
     if tile > room:
         room = max(3, room // 3 * 3)
         tile = -(-tile // (-(-tile // room) * 3)) * 3
-    return _Layout(g, flat, mixed, column, column * g["sw"], pairs, tile)
+    layout = _Layout(g, flat, mixed, column, tile, 1, packed)
+    if tile == g["out_w"] and packed.words.nbytes >= TILE_BYTES:
+        deep = min(g["out_h"], max(1, DEEP_BYTES // (2 * layout.row)))
+        layout = replace(layout, deep=-(-g["out_h"] // -(-g["out_h"] // deep)))
+    return layout
+
+
+def _columns(node: Node, column: int, mixed: bool) -> Int:
+    """Weights as rows (channels made even, terms in the order of widened columns)."""
+    weights: Int = node.attrs["weights"]
+    kh, kw, depth, channels = weights.shape
+    rows = np.zeros((channels + channels % 2, kw, column), np.int64)
+    rows[:channels, :, : kh * depth] = weights.transpose(3, 1, 0, 2).reshape(channels, kw, kh * depth)
+    rows = rows.reshape(len(rows), -1)
+    return _mix(rows) if mixed else rows
 
 
 def _cut(width: int, triples: bool) -> tuple[int, int, int]:
@@ -194,55 +251,49 @@ class FastConv(Kernel):
         finish = finish_of(node, sources)
         return None if _slow_pairs(finish, node.type.channels).all() else finish
 
-    def _packed(self, node: Node, sources: Sequence[TensorType]) -> Packed:
-        weights: Int = node.attrs["weights"]
-        layout, finish = _layout(node, sources[0]), self._finish(node, sources)
-        kh, kw, depth, channels = weights.shape
-        rows = np.zeros((channels + channels % 2, kw, layout.column), np.int64)
-        rows[:channels, :, : kh * depth] = weights.transpose(3, 1, 0, 2).reshape(channels, kw, kh * depth)
-        rows = rows.reshape(len(rows), -1)
-        rows = np.pad(rows, ((0, 0), (0, 2 * layout.pairs - rows.shape[1])))
-        reach = np.maximum(np.abs(node.attrs["acc_lo"]), np.abs(node.attrs["acc_hi"]))
-        return pack_pairs(_mix(rows) if layout.mixed else rows, reach, ~_slow_pairs(finish, channels))
+    def _layout(self, node: Node, sources: Sequence[TensorType]) -> _Layout:
+        return _layout(node, sources, self._finish(node, sources))
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
-        packed, finish = self._packed(node, sources), self._finish(node, sources)
-        made = [Constant("weights", "uint32_t", packed.words, role="weights")]
+        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        made = [Constant("weights", "uint32_t", layout.packed.words, role="weights")]
         if finish is not None:
-            made.append(finish.table(packed.signs))
-            if any(part["ask"] for part in _parts(_layout(node, sources[0]), finish, packed.split)):
+            made.append(finish.table(layout.packed.signs))
+            if any(part["ask"] for part in _parts(layout, finish)):
                 made.append(Constant("slow", "uint8_t", _slow_pairs(finish, node.type.channels).astype(np.uint8)))
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        layout, finish = _layout(node, sources[0]), self._finish(node, sources)
-        split = self._packed(node, sources).split
-        g, tile = layout.shape, layout.tile
-        parts = _parts(layout, finish, split)
+        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
         groups = [(part, key, size) for part in parts for key in ("groups", "slow") for size, _ in part[key]]
+        rest = g["out_h"] % layout.deep
         return {
             **g, "flat": layout.flat, "mixed": int(layout.mixed), "column": layout.column, "step": layout.step,
-            "pairs": layout.pairs, "tile": tile, "split": int(split), "is_signed": int(sources[0].signed),
-            "count": _either(g["out_w"], tile, lambda width: width), "finish": finish, "parts": parts,
+            "tile": layout.tile, "deep": layout.deep, "row_size": layout.row,
+            "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
+            "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
+            "split": int(packed.split), "is_signed": int(sources[0].signed), "finish": finish, "parts": parts,
             "row": any(part["row"] for part in parts), "dot3": any(size == 3 for _, _, size in groups),
             "staged": any(key == "slow" or not part["finished"] for part, key, _ in groups),
             "rest": any(key == "groups" and part["finished"] for part, key, _ in groups),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        return _layout(node, sources[0]).scratch
+        layout = self._layout(node, sources)
+        return 2 * layout.row * layout.deep
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
-        layout, finish = _layout(node, sources[0]), self._finish(node, sources)
-        g, pairs = layout.shape, layout.pairs
-        triples = _triples(layout, self._packed(node, sources).split)
+        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        g, packed = layout.shape, layout.packed
         widths = [min(layout.tile, g["out_w"] - first) for first in range(0, g["out_w"], layout.tile)]
-        three, two, one = (sum(counts) for counts in zip(*(_cut(width, triples) for width in widths), strict=True))
+        three, two, one = (sum(counts) for counts in zip(*(_cut(width, layout.triples) for width in widths), strict=True))
         columns = sum((width - 1) * g["sw"] + g["kw"] for width in widths) * g["kh"]
         widening = columns * (g["in_c"] * (1.3 if layout.mixed else 1.9) + (0 if layout.flat else 5)) + 150 * len(widths)
         end = 40 if finish is None else 28 if finish.shift >= 0 else 18
-        groups = three * (6.1 * pairs + end) + two * (7.3 * pairs + 22) + one * (4.1 * pairs + 15)
-        return float(g["out_h"] * (widening + -(-g["out_c"] // 2) * groups))
+        pairs, more = packed.words.shape[1], 45 * (packed.parts - 1)
+        groups = three * (6.1 * pairs + end + more) + two * (7.3 * pairs + 22 + more) + one * (4.1 * pairs + 15 + more)
+        return float(g["out_h"] * (widening + -(-g["out_c"] // 2) * (groups + 10 * len(widths))))
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
@@ -251,44 +302,44 @@ class FastConv(Kernel):
 def _slow_pairs(finish: Finish | None, channels: int) -> Array:
     """Channel pairs that pass through the C stage."""
     slow = np.ones(channels, bool) if finish is None else finish.slow
-    return np.pad(slow, (0, channels % 2)).reshape(-1, 2).any(axis=1)
+    slow = np.pad(slow, (0, channels % 2))
+    return slow[0::2] | slow[1::2]
 
 
-def _either(total: int, tile: int, value: Any) -> str:
+def _either(layout: _Layout, value: Callable[[int], int]) -> str:
     """C for value(width), where the last of the tiles may be narrower than the others."""
-    rest = total % tile or tile
-    whole, end = value(tile), value(rest)
+    total = layout.shape["out_w"]
+    rest = total % layout.tile or layout.tile
+    whole, end = value(layout.tile), value(rest)
     return str(whole) if whole == end else f"(first == {total - rest} ? {end} : {whole})"
 
 
-def _triples(layout: _Layout, split: bool) -> bool:
-    """Whether three pixels at a time are possible: offsets fit their instructions."""
-    reach = max(4 * layout.step, abs(6 * layout.step - 4 * layout.pairs), 3 * int(layout.shape["out_c"]))
-    return not split and reach <= _REACH
+def _groups(layout: _Layout, triples: bool) -> list[tuple[int, str]]:
+    """(3, 2 or 1 pixels, how many times a row of a tile)."""
+    repeats = [_either(layout, lambda width: _cut(width, triples)[i]) for i in range(3)]  # noqa: B023
+    return [(3 - i, count) for i, count in enumerate(repeats) if count != "0"]
 
 
-def _parts(layout: _Layout, finish: Finish | None, split: bool) -> list[dict[str, Any]]:
-    """Loops over channel pairs, and over the lone last channel: which groups of pixels, finished where."""
-    out_w, out_c, tile = layout.shape["out_w"], layout.shape["out_c"], layout.tile
-    triples = _triples(layout, split)
+def _parts(layout: _Layout, finish: Finish | None) -> list[dict[str, Any]]:
+    """Loops over channel pairs, and over a lone last channel: which groups of pixels, finished where.
 
-    def groups(use: bool) -> list[tuple[int, str]]:
-        cuts = [(3 - i, _either(out_w, tile, lambda width: _cut(width, use)[i])) for i in range(3)]  # noqa: B023
-        return [(size, repeats) for size, repeats in cuts if repeats != "0"]
-
+    ask: some pairs are slow; row: triples that MCU_ROW finishes; groups: the others; slow: all groups of a slow pair.
+    """
     parts = []
+    out_c = layout.shape["out_c"]
     slow = _slow_pairs(finish, out_c)
-    for channels, first, last in ((2, 0, out_c - out_c % 2), (1, out_c - 1, out_c - 1 + out_c % 2)):
-        if first < last:
-            here = slow[first // 2 : (last + 1) // 2]
-            part: dict[str, Any] = {"channels": channels, "first": first, "last": last, "row": "", "slow": []}
-            part |= {"finished": not here.all(), "ask": bool(here.any() and not here.all())}
-            part["groups"] = groups(triples and not (part["finished"] and channels == 1))
-            if part["ask"]:
-                part["slow"] = groups(triples)
-            if part["finished"] and part["groups"][0][0] == 3:
-                part["row"] = part["groups"].pop(0)[1]
-            parts.append(part)
+    for channels, first, last in ((2, 0, out_c - out_c % 2), (1, out_c - out_c % 2, out_c)):
+        if first == last:
+            continue
+        here = slow[first // 2 : (last + 1) // 2]
+        finished = not here.all()
+        ask = finished and bool(here.any())
+        groups = _groups(layout, layout.triples and not (finished and channels == 1))
+        row = groups.pop(0)[1] if finished and groups[0][0] == 3 and layout.packed.parts == 1 else ""
+        parts.append({
+            "channels": channels, "first": first, "last": last, "finished": finished, "ask": ask, "row": row,
+            "groups": groups, "slow": _groups(layout, layout.triples) if ask else [],
+        })  # fmt: skip
     return parts
 
 
@@ -297,41 +348,32 @@ class FastDense(Kernel):
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         plain = _whole_image(node, sources[0]) and node.attrs["groups"] == 1
-        return plain and _takes(node, sources) and not self._packed(node, sources)[0].split
+        return plain and _takes(node, sources) and not self._packed(node, sources).split
 
-    def _packed(self, node: Node, sources: Sequence[TensorType]) -> tuple[Packed, int]:
-        """Words, and how many parts the terms are cut into so that no part's sum reaches 2^23."""
+    def _packed(self, node: Node, sources: Sequence[TensorType]) -> Packed:
         rows = _mix(node.attrs["weights"].reshape(-1, node.type.channels).T)
-        parts = 1
-        while True:
-            size = -(-rows.shape[1] // (8 * parts)) * 8
-            padded = np.pad(rows, ((0, -len(rows) % 4), (0, size * parts - rows.shape[1])))
-            pieces = padded.reshape(len(padded), parts, size)
-            ends = np.stack([pieces * sources[0].lo, pieces * sources[0].hi, np.zeros_like(pieces)])
-            reach = np.maximum(-ends.min(axis=0).sum(axis=-1), ends.max(axis=0).sum(axis=-1))
-            if reach.max() < 1 << 23:
-                return pack_pairs(padded, reach, np.zeros(len(padded) // 2, bool)), parts
-            parts += 1
+        rows = np.pad(rows, ((0, -len(rows) % 4), (0, 0)))
+        return pack_pairs(rows, sources[0], np.zeros(len(rows) // 2, bool), 8)
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
-        words = self._packed(node, sources)[0].words
+        words = self._packed(node, sources).words
         words = words.reshape(-1, 2, words.shape[1]).transpose(0, 2, 1).reshape(-1)
         return (Constant("weights", "uint32_t", np.append(words, np.zeros(2, words.dtype)), role="weights"),)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        packed, parts = self._packed(node, sources)
-        padded = 2 * packed.words.shape[1]
+        packed = self._packed(node, sources)
         return {
-            "terms": sources[0].size, "padded": padded, "fours": padded // (8 * parts), "out_c": node.type.channels,
-            "is_signed": int(sources[0].signed),
+            "terms": sources[0].size, "padded": 2 * packed.words.shape[1], "fours": packed.pairs // 4,
+            "out_c": node.type.channels, "is_signed": int(sources[0].signed),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        return 4 * self._packed(node, sources)[0].words.shape[1] + 16
+        return 4 * int(self._packed(node, sources).words.shape[1]) + 16
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
-        packed, parts = self._packed(node, sources)
-        return 1.8 * sources[0].size + len(packed.words) / 2 * (4.7 * packed.words.shape[1] + 60 * parts + 25)
+        packed = self._packed(node, sources)
+        fours = len(packed.words) // 2
+        return float(1.8 * sources[0].size + fours * (4.7 * packed.words.shape[1] + 60 * packed.parts + 25))
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
@@ -393,8 +435,9 @@ def _strips(node: Node, source: TensorType) -> dict[str, Any]:
     g = geometry(node, source)
     right = node.attrs["pads"][3]
     pitch = (g["left"] + g["in_w"] + right + 1) // 2 * 2
-    rows = min(STRIP_BYTES // (g["in_w"] * g["in_c"]), TILE_BYTES // (8 * pitch))
-    strip = max(1, (rows - 3) // g["sh"] + 1)
+    touched = min(g["in_c"], LINE_BYTES)  # bytes of a pixel that four channels draw into the cache
+    room = (STRIP_BYTES // touched - (3 - g["sh"]) * g["in_w"]) // (g["sh"] * g["in_w"] + g["out_w"])
+    strip = max(1, min(room, (TILE_BYTES // (8 * pitch) - 3) // g["sh"] + 1))
     return {**g, "right": right, "pitch": pitch, "strip": -(-g["out_h"] // -(-g["out_h"] // strip))}
 
 
@@ -416,7 +459,7 @@ class FastGlobalDepthwise(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         taps = int(np.prod(node.attrs["weights"].shape[:2]))
-        return -(-node.type.channels // 4) * (9.0 * taps + 42)
+        return float(-(-node.type.channels // 4) * (9 * taps + 42))
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)

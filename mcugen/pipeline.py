@@ -21,13 +21,14 @@ from mcugen.select import select_kernels
 
 @dataclass(frozen=True)
 class Compiled:
-    """Everything the compiler decided about one model on one board."""
+    """Everything the compiler decided about one model on one board; `goal` is what it was asked to save."""
 
     graph: Graph
     board: Board
     calls: tuple[Call, ...]
     plan: Plan
     sources: Sources
+    goal: str = "time"
 
 
 def integer_graph(path: Path | str, grid: InputGrid | None = None) -> Graph:
@@ -46,7 +47,7 @@ def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapp
     """Kernels, memory and C for an integer graph."""
     calls = select_kernels(graph, board, goal)
     plan = plan_memory(graph, calls, board, reserved)
-    return Compiled(graph, board, calls, plan, emit(graph, calls, plan))
+    return Compiled(graph, board, calls, plan, emit(graph, calls, plan), goal)
 
 
 def compile_model(path: Path | str, board: str = "nucleo-h743zi", goal: str = "time", grid: InputGrid | None = None) -> Compiled:

@@ -215,8 +215,8 @@ class Device:
         except _Refused as refused:
             raise self._refusal(kind, refused) from refused
 
-    def _exchange(self, kind: Type, payload: bytes, timeout: float) -> bytes:
-        """The payload of the reply; retried, each time with twice the time."""
+    def _exchange(self, kind: Type, payload: bytes, timeout: float, explain: bool = True) -> bytes:
+        """The payload of the reply; retried, each time with twice the time. `explain`: ask why there was none."""
         self._sequence = self._sequence % 0xFFFF + 1
         request = b"\0" + encode(Frame(kind, self._sequence, payload))
         for attempt in range(ATTEMPTS):
@@ -229,7 +229,7 @@ class Device:
                     return reply
                 if not broken:
                     break
-        raise self._silence(kind)
+        raise self._silence(kind if explain else Type.HELLO)
 
     def _await(self, kind: Type, deadline: float) -> tuple[bytes | None, bool]:
         """(the reply's payload or None, whether the device complained of a broken request: perhaps this one).
@@ -302,7 +302,15 @@ class Device:
         fault = hello.fault
         if fault is None or fault.boot != hello.boots - 1:
             return self._error(f"the device was reset ({hello.reset_cause})", "check its supply and its reset button")
-        step = f" in step {self.tensor(Set.STEPS, fault.step).name}" if fault.step is not None else ""
+        step = f" in step {self._step_name(fault.step)}" if fault.step is not None else ""
         place = f" at {self._where(fault.pc)}, called from {self._where(fault.lr)}" if fault.pc else ""
         registers = f"address {fault.address:#010x}, CFSR {fault.cfsr:#010x}, SP {fault.sp:#010x}"
         return self._error(f"{fault.title}{step}{place} ({registers})", "report this as a bug with the model")
+
+    def _step_name(self, step: int) -> str:
+        """Its number where the device does not say, such as when it faults again."""
+        try:
+            payload = struct.pack("<BI", Set.STEPS, step)
+            return messages.parse_tensor(self._exchange(Type.DESCRIBE, payload, self._timeout, explain=False)).name
+        except (McugenError, _Refused, BrokenFrame):
+            return str(step)

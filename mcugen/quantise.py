@@ -70,6 +70,8 @@ class _Quantiser:
                 node = self.typed(node)
             self.add(node)
         outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
+        if all(node.op == "input" for node in self.done.values()):
+            raise McugenError(self.graph.name, "the model computes nothing but the quantization of its input", "add layers")
         return replace(self.graph, nodes=tuple(self.done.values()), outputs=outputs)
 
     def add(self, node: Node) -> Node:

@@ -128,6 +128,8 @@ class _Chain:
         if post < 1 or lo >= hi:
             return None
         mult, offset, found = _Search(self, levels, marks, pre, post).run(slope * 2.0 ** (post + 32 - pre))
+        if not (found & proved).any():
+            return None
         return Fixed(pre, post, post if spread != (0, 0) else None, lo, hi, mult, offset, found & proved)
 
     def _saturation(self, lo: int, hi: int) -> tuple[int, int]:

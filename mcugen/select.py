@@ -14,7 +14,7 @@ GOALS = ("time", "flash", "ram")
 
 @dataclass(frozen=True)
 class Cost:
-    """Modelled cycles, bytes of tables and weights in flash, bytes of scratch."""
+    """Modelled cycles, bytes of code, tables and weights in flash, bytes of scratch."""
 
     cycles: float
     flash_bytes: int
@@ -46,7 +46,7 @@ def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
 
 def cost(kernel: Kernel, node: Node, sources: tuple[TensorType, ...]) -> Cost:
     """What the kernel states about itself for this node."""
-    flash = sum(constant.values.nbytes for constant in kernel.constants(node, sources))
+    flash = kernel.code_bytes + sum(constant.values.nbytes for constant in kernel.constants(node, sources))
     return Cost(kernel.cycles(node, sources), flash, kernel.scratch_bytes(node, sources))
 
 

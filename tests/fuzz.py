@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 
-from fuzzing.campaign import Campaign  # noqa: E402
-from fuzzing.shrink import save_regression  # noqa: E402
+from tests.fuzzing.campaign import Campaign  # noqa: E402
+from tests.fuzzing.shrink import save_regression  # noqa: E402
 
 
 def main() -> int:

@@ -126,6 +126,10 @@ class Simulator:
             elif self._sleeps() and not self.wire.waiting:
                 return
 
+    def reset_soon(self) -> None:
+        """Reset from within a callback of `on_function`, before the next instructions run."""
+        self._ask_reset()
+
     def _take_interrupt(self) -> None:
         exception = self.peripherals.pending() if self._exceptions.possible else None
         if exception is not None:

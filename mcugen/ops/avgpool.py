@@ -27,7 +27,7 @@ class AvgPool(Operator):
 
 class GenericAvgPool(Kernel):
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        return {**pool_params(node, sources[0]), "padded": "counts" in node.attrs}
+        return {**pool_params(node, sources[0]), "padded": any(node.attrs["pads"]), "counted": "counts" in node.attrs}
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return node.type.size * (4.0 * int(np.prod(node.attrs["size"])) + 12.0)

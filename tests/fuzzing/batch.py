@@ -69,7 +69,8 @@ class HostBatch:
         given = [to_bytes(x, graph[name].type).reshape(len(x), -1) for name, x in zip(graph.inputs, inputs, strict=True)]
         stdin = np.concatenate(given, axis=1).tobytes()
         environment = {**os.environ, "MCU_NUMBER": str(number)}
-        done = subprocess.run([self.program, "trace"], input=stdin, capture_output=True, timeout=120, env=environment, check=False)
+        command = [self.program, "trace"]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=120, env=environment, check=False)
         sizes = np.cumsum([0, *(kind.bytes for kind in kinds)])
         count = len(inputs[0])
         assert done.returncode == 0, done.stderr.decode(errors="replace")[:3000]

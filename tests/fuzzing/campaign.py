@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from fuzzing.batch import HostBatch, compiled
-from fuzzing.compare import Row, compare
-from fuzzing.specs import Json, draw
+from tests.fuzzing.batch import HostBatch, compiled
+from tests.fuzzing.compare import Row, compare
+from tests.fuzzing.specs import Json, draw
 
 from mcugen import reference
 from mcugen.errors import McugenError
@@ -63,10 +63,11 @@ class Totals:
         self.operators.update(row.op for row in rows)
 
     def text(self, verbose: bool = False) -> str:
+        refused, keras = sum(self.refused.values()), sum(self.keras.values())
         lines = [
-            f"{self.graphs} graphs accepted, {sum(self.refused.values())} refused, {sum(self.keras.values())} failed in Keras itself",
+            f"{self.graphs} graphs accepted, {refused} refused, {keras} failed in Keras itself",
             f"{self.layers} layers, {self.values:,} values compared with QKeras",
-            f"{self.promised_values:,} values in promised layers, all equal unless FAILED below; {self.exact_graphs} graphs wholly promised",
+            f"{self.promised_values:,} values in promised layers, equal unless FAILED below; {self.exact_graphs} graphs wholly so",
             f"{self.off_by_one:,} values elsewhere off by one level, given equal inputs",
             f"host equals reference: {self.host} graphs; simulator equals reference: {self.simulated} graphs",
             "layers by operator: " + ", ".join(f"{name} {count}" for name, count in self.operators.most_common()),
@@ -81,10 +82,9 @@ class Worker:
     """The TensorFlow process."""
 
     def __init__(self) -> None:
-        paths = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
-        environment = {**os.environ, **reference.ENVIRONMENT, "PYTHONPATH": paths}
+        environment = {**os.environ, **reference.ENVIRONMENT, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fuzzing.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "tests.fuzzing.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 import numpy as np
-from fuzzing.quantizers import BIASES, INPUTS, ODD_ACTIVATIONS, ODD_WEIGHTS, PLAIN_ACTIVATIONS, PLAIN_WEIGHTS
+from tests.fuzzing.quantizers import BIASES, INPUTS, ODD_ACTIVATIONS, ODD_WEIGHTS, PLAIN_ACTIVATIONS, PLAIN_WEIGHTS
 
 from mcugen.errors import McugenError
 from mcugen.load.classes import checked_config
@@ -90,7 +90,8 @@ def conv(m: Maker, source: str) -> str:
     if len(shape) == 1:
         return dense(m, source)
     rank = len(shape) - 1
-    config = {**kernel(m, rank, shape[:-1]), "use_bias": m.chance(0.5), "bias_quantizer": m.pick(*BIASES), "activation": m.inner()}
+    config = {**kernel(m, rank, shape[:-1]), "use_bias": m.chance(0.5), "bias_quantizer": m.pick(*BIASES)}
+    config["activation"] = m.inner()
     filters = m.pick(1, 3, 4, 8, 17, 33)
     kind = m.pick("conv", "conv", "conv", "depthwise", "depthwise", "separable", "folded", "folded_depthwise", "dense")
     if kind == "dense":
@@ -181,7 +182,8 @@ def reshaping(m: Maker, source: str) -> str:
         return m.add("Reshape", source, target_shape=[1, 1, -1])
     kind = m.whole(0, 4)
     if kind == 0:
-        return m.add(f"ZeroPadding{rank}D", source, padding=[[m.whole(0, 2), m.whole(0, 2)] for _ in range(rank)] if rank == 2 else [1, 2])
+        sides = [[m.whole(0, 2), m.whole(0, 2)], [m.whole(0, 2), m.whole(0, 2)]]
+        return m.add(f"ZeroPadding{rank}D", source, padding=sides if rank == 2 else sides[0])
     if kind == 1 and min(shape[:-1]) > 2:
         return m.add(f"Cropping{rank}D", source, cropping=[[1, m.whole(0, 1)], [0, 1]] if rank == 2 else [1, 1])
     if kind == 2 and max(shape[:-1]) <= 5:
@@ -242,7 +244,8 @@ def draw(seed: int) -> Json:
 
 def attempted(seed: int, attempt: int) -> Json:
     m = Maker(seed, attempt)
-    image = m.pick(*[(m.whole(3, 8), m.whole(3, 8), m.pick(1, 2, 3, 4, 5))] * 4, (m.whole(4, 12), m.pick(1, 2, 3)), (m.pick(4, 9, 20),))
+    square = (m.whole(3, 8), m.whole(3, 8), m.pick(1, 2, 3, 4, 5))
+    image = m.pick(square, square, square, square, (m.whole(4, 12), m.pick(1, 2, 3)), (m.pick(4, 9, 20),))
     source = m.input(image)
     if m.chance(0.9):
         source = m.act(source, *INPUTS)

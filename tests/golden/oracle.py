@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update(TF_USE_LEGACY_KERAS="1", TF_ENABLE_ONEDNN_OPTS="0", TF_CPP_MIN_LOG_LEVEL="3")
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import tensorflow as tf
@@ -91,7 +92,8 @@ def main(folder: Path) -> None:
         model.save(folder / f"{name}.keras", save_format="keras")
         np.savez(folder / f"{name}.npz", **weights_of(model))
         check_wiring(model, folder / f"{name}.h5")
-    models()["sequential"].save(folder / "saved_model", save_format="tf")
+        if name == "sequential":
+            model.save(folder / "saved_model", save_format="tf")
 
 
 if __name__ == "__main__":

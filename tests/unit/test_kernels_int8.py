@@ -1,0 +1,263 @@
+"""The fast 8-bit kernels against the reference: natively with sanitizers, and as Arm code on the emulated Cortex-M7."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcugen.boards import load_board
+from mcugen.emit import Sources, emit
+from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.epilogue import Epilogue, Fixed, Raw, Step
+from mcugen.ir import Array, Graph, Node, TensorType
+from mcugen.kernels_int8 import CONV_KERNELS, DEPTHWISE_KERNELS, pack_pairs
+from mcugen.ops.base import Call, Kernel
+from mcugen.ops.conv2d import Conv2D
+from mcugen.ops.depthwise import Depthwise
+from mcugen.plan import plan_memory
+from mcugen.profile.bare import BareMachine, build_bare
+from mcugen.profile.model import ALL_HITS
+from mcugen.quantizers import parse
+from mcugen.resources import data_dir
+
+BOARD = load_board("nucleo-h743zi")
+OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
+KERNELS = {"conv2d": CONV_KERNELS, "depthwise": DEPTHWISE_KERNELS}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One random layer. pads: "same", "valid" or four numbers; fill: (weight, code) of an extreme; stage: what follows."""
+
+    shape: tuple[int, int, int]
+    filters: int = 0  # 0: depthwise
+    size: tuple[int, int] = (3, 3)
+    stride: int = 1
+    pads: Any = "same"
+    signed: bool = False
+    stage: str = "fixed"  # fixed, residual, some (a few channels unproved), raw
+    limits: tuple[int, int] = (0, 255)
+    weights: tuple[int, int] = (-127, 127)
+    fill: tuple[int, int] | None = None
+
+
+LAYERS = [
+    Layer((7, 7, 4), 6),
+    Layer((6, 9, 16), 5, signed=True),
+    Layer((5, 5, 3), 8, stride=2),
+    Layer((8, 8, 3), 4, signed=True, limits=(-128, 127)),
+    Layer((5, 4, 5), 3, (5, 5)),
+    Layer((4, 7, 6), 4, (1, 3), pads="valid", stride=2),
+    Layer((6, 6, 8), 7, (2, 2), pads=(1, 0, 0, 1)),
+    Layer((9, 10, 8), 4, stride=3, pads="valid", limits=(0, 15)),
+    Layer((4, 4, 64), 6, limits=(-8, 7)),
+    Layer((7, 5, 16), 16, (1, 1)),
+    Layer((3, 3, 40), 9, (1, 1), signed=True, limits=(-127, 127)),
+    Layer((1, 2, 7), 3, (1, 1)),
+    Layer((20, 17, 32), 33, (1, 1)),
+    Layer((5, 6, 12), 8, (1, 1), stride=2),
+    Layer((6, 6, 8), 12, (1, 1), stage="residual", limits=(-128, 127)),
+    Layer((4, 5, 8), 5, stage="residual"),
+    Layer((5, 6, 8), 12, stage="some"),
+    Layer((4, 4, 24), 9, (1, 1), stage="some", signed=True, limits=(-128, 127)),
+    Layer((5, 5, 8), 6, stage="raw"),
+    Layer((5, 5, 8), 6, weights=(-128, 127)),
+    Layer((5, 5, 16), 6, fill=(-128, 255)),
+    Layer((5, 5, 16), 6, signed=True, fill=(-128, -128), limits=(-128, 127)),
+    Layer((3, 4, 128), 4, fill=(127, 255)),
+    Layer((3, 3, 300), 4, fill=(-128, 255), stage="raw"),
+    Layer((6, 6, 48), 90, (3, 3)),
+    Layer((1, 1, 70), 10, (1, 1), stage="raw"),
+    Layer((1, 1, 600), 6, (1, 1), stage="raw", fill=(127, 255)),
+    Layer((3, 3, 6), 7, pads="valid", signed=True),
+    Layer((2, 3, 5), 4, (2, 3), pads="valid", stage="residual"),
+    Layer((8, 8, 8)),
+    Layer((7, 9, 4), signed=True),
+    Layer((5, 6, 11), limits=(-128, 127)),
+    Layer((9, 8, 8), stride=2),
+    Layer((8, 9, 5), stride=2, signed=True, pads="valid"),
+    Layer((40, 30, 8)),
+    Layer((6, 6, 7), stage="some"),
+    Layer((5, 5, 8), stage="residual"),
+    Layer((5, 7, 3), stride=2, stage="raw"),
+    Layer((6, 6, 8), fill=(-128, 255)),
+    Layer((1, 1, 3)),
+    Layer((3, 3, 10), pads="valid"),
+    Layer((2, 4, 8), size=(2, 4), pads="valid", signed=True, stage="raw"),
+]
+
+
+def _around(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _stage(layer: Layer, rng: Any, channels: int, reach: int, spread: float) -> tuple[Epilogue, tuple[int, int]]:
+    if layer.stage == "raw":
+        form = Raw(2 ** rng.integers(0, 2, channels), rng.integers(-9999, 9999, channels))
+        return Epilogue((Step("mul", np.float32(1)),), form), (-(1 << 26), 1 << 26)
+    pre, post = max(0, 30 - reach.bit_length()), int(rng.integers(6, 14))
+    slope = rng.uniform(0.3, 1.2, channels) * rng.choice([-1, 1], channels) * 60 / spread
+    mult = np.rint(np.clip(slope * 2.0 ** (post + 32 - pre), 1 - 2.0**31, 2.0**31 - 1)).astype(np.int64)
+    offset = np.rint(rng.uniform(0, 99, channels) * 2**post).astype(np.int64)
+    proved = np.ones(channels, bool)
+    steps: tuple[Step, ...] = (Step("mul", np.float32(1)),)
+    if layer.stage == "some":
+        proved[:: max(3, channels // 2)] = False
+        text = "quantized_relu(8,8)" if layer.limits[0] == 0 else "quantized_bits(8,7,0,alpha=1)"
+        bias = (offset / 2**post).astype(np.float32)
+        steps = (
+            Step("mul", slope.astype(np.float32)), Step("add", bias), Step("quantize", quantizer=parse(text, "act")),
+        )  # fmt: skip
+    residual = post if layer.stage == "residual" else None
+    if residual is not None:
+        steps = (*steps, Step("add_tensor", operand=1))
+    return Epilogue(steps, Fixed(pre, post, residual, *layer.limits, mult, offset, proved)), layer.limits
+
+
+def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...], list[Array]]:
+    """A node with its input types and one random image."""
+    rng = np.random.default_rng(seed)
+    op = "conv2d" if layer.filters else "depthwise"
+    (h, w, depth), (kh, kw) = layer.shape, layer.size
+    lo, hi = (-128, 127) if layer.signed else (0, 255)
+    source = TensorType(layer.shape, "int", lo, hi, 1.0)
+    pads = {"valid": (0, 0, 0, 0), "same": (*_around(h, kh, layer.stride), *_around(w, kw, layer.stride))}
+    top, bottom, left, right = pads.get(layer.pads, layer.pads) if isinstance(layer.pads, str) else layer.pads
+    out_h, out_w = (h + top + bottom - kh) // layer.stride + 1, (w + left + right - kw) // layer.stride + 1
+    channels = layer.filters or depth
+    weights = rng.integers(layer.weights[0], layer.weights[1] + 1, (kh, kw, depth, layer.filters or 1))
+    image = rng.integers(lo, hi + 1, (1, h, w, depth))
+    if layer.fill:
+        weights[:], image[:] = layer.fill
+    acc_lo, acc_hi = OPERATORS[op].bounds(weights, source)
+    reach = int(np.maximum(np.abs(acc_lo), np.abs(acc_hi)).max())
+    spread = np.sqrt(kh * kw * (depth if layer.filters else 1)) * 70 * 90
+    epilogue, limits = _stage(layer, rng, channels, reach, spread)
+    kind = TensorType((out_h, out_w, channels), "int", *limits, 1.0)
+    sources, inputs = [source], [image]
+    if layer.stage == "residual":
+        sources.append(TensorType(kind.shape, "int", -128, 127, 1.0))
+        inputs.append(rng.integers(-128, 128, (1, *kind.shape)))
+    attrs = {
+        "weights": weights, "weight_type": TensorType((), "int", -128, 127), "strides": (layer.stride,) * 2,
+        "dilation": (1, 1), "pads": (top, bottom, left, right), "groups": 1, "epilogue": epilogue,
+        "acc_lo": acc_lo, "acc_hi": acc_hi,
+    }  # fmt: skip
+    return Node(name, op, tuple(f"{name}_in{k}" for k in range(len(sources))), kind, attrs), tuple(sources), inputs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many layers in one model, each with its own inputs, each computed by every kernel that takes it."""
+
+    graph: Graph
+    calls: tuple[Call, ...]
+    inputs: dict[str, Array]
+    wanted: dict[str, Array]
+    sources: Sources
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    nodes: list[Node] = []
+    calls: list[Call] = []
+    given: dict[str, Array] = {}
+    wanted: dict[str, Array] = {}
+    for seed, layer in enumerate(LAYERS):
+        node, sources, inputs = make(layer, f"n{seed}", seed)
+        names = [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
+        given |= dict(zip(node.inputs, inputs, strict=True))
+        nodes += names
+        taken = [kernel for kernel in KERNELS[node.op] if kernel.applies(node, sources)]
+        assert taken, layer
+        for number, kernel in enumerate(taken):
+            twin = node.but(name=f"{node.name}_{number}")
+            wanted[twin.name] = OPERATORS[node.op].reference(node, sources, inputs)
+            calls.append(Call(twin, sources, kernel))
+            nodes.append(twin)
+    graph = Graph("batch", tuple(nodes), tuple(given), tuple(wanted))
+    return Batch(graph, tuple(calls), given, wanted, emit(graph, calls, plan_memory(graph, calls, BOARD)))
+
+
+def test_native_code_with_sanitizers(batch: Batch) -> None:
+    outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
+    for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
+        np.testing.assert_array_equal(got, wanted, str(LAYERS[int(name[1:].split("_")[0])]))
+
+
+@pytest.mark.parametrize("toolchain", ["gcc", "zig"])
+def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
+    if toolchain == "gcc" and not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("no arm-none-eabi-gcc")
+    for name, text in batch.sources.files.items():
+        (tmp_path / name).write_text(text)
+    with (tmp_path / "model.c").open("a") as model:
+        model.write("".join(_entry(call, batch.sources.steps[call.node.name]) for call in batch.calls))
+    flags = ("-O2", "-std=c11", "-ffreestanding", "-fno-sanitize=undefined", "-fno-exceptions")
+    elf = build_bare([tmp_path / "model.c"], tmp_path / "batch.elf", toolchain, flags, [tmp_path, data_dir("firmware")])
+    machine = BareMachine(elf, memory=ALL_HITS)
+    for call in batch.calls:
+        node = call.node
+        for k, (name, kind) in enumerate(zip(node.inputs, call.sources, strict=True)):
+            machine.write(f"{node.name}_buffer{k}", to_bytes(batch.inputs[name], kind).tobytes())
+        counts = machine.call(f"{node.name}_entry").counts
+        data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
+        np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], node.name)
+        if counts.modelled_cycles > 3000:
+            ratio = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
+            assert 0.6 < ratio < 1.6, (node.name, call.kernel.name, ratio)
+
+
+def _entry(call: Call, function: str) -> str:
+    """Buffers of its own for one call, and a function without arguments."""
+    name = call.node.name
+    lines = [f"{kind.c_type} {name}_buffer{k}[{kind.size}] MCU_ALIGN(8);" for k, kind in enumerate(call.sources)]
+    lines.append(f"{call.node.type.c_type} {name}_result[{call.node.type.size}] MCU_ALIGN(8);")
+    arguments = [*(f"{name}_buffer{k}" for k in range(len(call.sources))), f"{name}_result"]
+    if call.scratch_bytes:
+        lines.append(f"uint8_t {name}_scratch[{call.scratch_bytes}] MCU_ALIGN(8);")
+        arguments.append(f"{name}_scratch")
+    lines.append(f"void {name}_entry(void);\nvoid {name}_entry(void) {{ {function}({', '.join(arguments)}); }}\n")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("kernel", [*CONV_KERNELS, *DEPTHWISE_KERNELS], ids=lambda kernel: kernel.template)
+def test_what_is_refused(kernel: Kernel) -> None:
+    filters = 4 if kernel in CONV_KERNELS else 0
+    node, sources, _ = make(Layer((3, 3, 4), filters, pads="valid"), "n", 0)
+    assert kernel.applies(node, sources)
+    wide = node.but(attrs={**node.attrs, "weights": node.attrs["weights"] * 2})
+    assert not kernel.applies(wide, sources)
+    assert not kernel.applies(node, (TensorType((3, 3, 4), "int", -300, 300),))
+    assert not kernel.applies(node, (TensorType((3, 3, 4), "float"),))
+    assert not kernel.applies(node.but(attrs={**node.attrs, "dilation": (2, 2)}), sources)
+
+
+def _unpacked(words: Array, split: bool) -> Array:
+    lanes = np.ascontiguousarray(words).view("<i2").astype(np.int64)
+    low = (lanes & 255 ^ 128) - 128
+    return np.stack([low, lanes >> 8 if split else (lanes - low) >> 8], axis=1).reshape(-1, lanes.shape[1])
+
+
+@pytest.mark.parametrize("may_negate", [False, True])
+@pytest.mark.parametrize("lowest", [-127, -128])
+def test_packed_words_hold_the_weights(may_negate: bool, lowest: int) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(lowest, 128, (8, 64))
+    rows[1, :32], rows[0, :32] = -128, 5  # a lane of -128 by a weight that is not negative
+    rows[3], rows[2] = -128, -7  # fits only when negated
+    packed = pack_pairs(rows, TensorType((), "int", 0, 255), np.full(4, may_negate), 2)
+    np.testing.assert_array_equal(_unpacked(packed.words, packed.split) * packed.signs[:, None], rows)
+    assert packed.parts == 1 and (packed.split or may_negate)
+
+
+def test_long_sums_are_cut() -> None:
+    packed = pack_pairs(np.full((2, 1000), 127), TensorType((), "int", 0, 255), np.zeros(1, bool), 8)
+    assert packed.parts == 4 and not packed.split
+    assert packed.words.shape[1] == packed.parts * packed.pairs and packed.pairs * 2 * 127 * 255 < 1 << 23
