@@ -256,12 +256,29 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     return mcu_clip((offset + mcu_scale(acc, 1 << f.pre, mult)) >> f.post, f.lo, f.hi);
 }
 
-/* Each macro below defines a function NAME for one layer. SAT is usat or ssat, BITS its width. */
+/* Each macro below defines a function NAME for one layer. SAT and BITS name the limits: usat 0 to 2^BITS - 1, ssat
+ * -2^(BITS - 1) to 2^(BITS - 1) - 1, and sym -127 to 127 (BITS is 8). */
 #ifdef MCU_DSP
 /* All assembly; `used` keeps compilers from dropping arguments that they do not see in use. */
 #define MCU_ASM __attribute__((naked, noinline, used)) static void
 #define MCU_ARG __attribute__((unused))
-#define MCU_SAT(R, SAT, BITS, POST) #SAT " " R ", #" #BITS ", " R ", asr #" #POST "\n"
+#define MCU_SAT(R, SAT, BITS, POST) MCU_OP_##SAT " " R ", #" #BITS ", " R ", asr #" #POST "\n"
+#define MCU_OP_usat "usat"
+#define MCU_OP_ssat "ssat"
+/* -127 to 127: what saturates is 1 less, its offset lowered by LOWER; then a saturating addition of 1. */
+#define MCU_OP_sym "ssat"
+#define MCU_LOWER_usat(AT, POST) ""
+#define MCU_LOWER_ssat(AT, POST) ""
+#define MCU_LOWER_sym(AT, POST) "ldr r8, [sp, #" #AT "]\n sub r8, r8, #1 << " #POST "\n str r8, [sp, #" #AT "]\n"
+#define MCU_ONE_usat(R) ""
+#define MCU_ONE_ssat(R) ""
+#define MCU_ONE_sym(R) "mov " R ", #1\n"
+#define MCU_RAISE_usat(R, ONE) ""
+#define MCU_RAISE_ssat(R, ONE) ""
+#define MCU_RAISE_sym(R, ONE) "qadd8 " R ", " R ", " ONE "\n"
+#define MCU_AGAIN_usat(R) ""
+#define MCU_AGAIN_ssat(R) ""
+#define MCU_AGAIN_sym(R) "add " R ", " R ", #1\n ssat " R ", #8, " R "\n"
 
 /* Two terms of three pixels and two channels: 12 products in six cycles; loads run three cycles ahead of their use.
  * r0 x, r1 w, r2-r4 sums of words, r5-r7 of w0, r8 lanes of w0, r9 word, r10-r12 terms of the pixels, lr counter. */
@@ -305,7 +322,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
         MCU_ARG int32_t mult0, MCU_ARG int32_t offset0, MCU_ARG int32_t mult1, MCU_ARG int32_t offset1, \
         MCU_ARG const void *residual) \
     { \
-        __asm__("add r3, r1\n push {r1-r11, lr}\n ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
+        __asm__("add r3, r1\n push {r1-r11, lr}\n" MCU_LOWER_##SAT(52, POST) MCU_LOWER_##SAT(60, POST) \
+            "ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
             MCU_ALL(STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", \
                 "ldr r10, [sp, #52]") \
             ".if " #ADD " >= 0\n ldr r1, [sp, #64]\n.else\n ldr r1, [sp, #4]\n.endif\n" \
@@ -321,12 +339,13 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
             MCU_IF(ADD, MCU_PLUS("r2", "r8", ADD) #LOAD " r8, [r1]\n add r1, #3 * " #OUT_C "\n str r1, [sp, #64]\n" \
                 "ldr r1, [sp, #4]\n" MCU_PLUS("r7", "r9", ADD) MCU_PLUS("r6", "r12", ADD) MCU_PLUS("r5", "r8", ADD)) \
             ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
-            MCU_SAT("r3", SAT, BITS, POST) "ldr r8, [sp, #8]\n" \
-            MCU_SAT("r2", SAT, BITS, POST) "strb r4, [lr, #2 * " #OUT_C " + 1]\n" \
-            MCU_SAT("r7", SAT, BITS, POST) "strb r3, [lr, #" #OUT_C " + 1]\n" \
-            MCU_SAT("r6", SAT, BITS, POST) "strb r2, [lr, #1]\n" \
-            MCU_SAT("r5", SAT, BITS, POST) "strb r7, [lr, #2 * " #OUT_C "]\n" \
-            "ldr r9, [r1], #4\n strb r6, [lr, #" #OUT_C "]\n strb r5, [lr]\n add lr, #3 * " #OUT_C "\n cmp lr, r8\n" \
+            MCU_SAT("r3", SAT, BITS, POST) MCU_ONE_##SAT("r10") "ldr r8, [sp, #8]\n" \
+            MCU_SAT("r2", SAT, BITS, POST) MCU_RAISE_##SAT("r4", "r10") MCU_RAISE_##SAT("r3", "r10") \
+            MCU_SAT("r7", SAT, BITS, POST) "strb r4, [lr, #2 * " #OUT_C " + 1]\n" MCU_RAISE_##SAT("r2", "r10") \
+            MCU_SAT("r6", SAT, BITS, POST) "strb r3, [lr, #" #OUT_C " + 1]\n" MCU_RAISE_##SAT("r7", "r10") \
+            MCU_SAT("r5", SAT, BITS, POST) "strb r2, [lr, #1]\n" MCU_RAISE_##SAT("r6", "r10") \
+            "ldr r9, [r1], #4\n strb r7, [lr, #2 * " #OUT_C "]\n" MCU_RAISE_##SAT("r5", "r10") \
+            "strb r6, [lr, #" #OUT_C "]\n strb r5, [lr]\n add lr, #3 * " #OUT_C "\n cmp lr, r8\n" \
             ".if " #PAIRS " > 17\n str lr, [sp]\n.endif\n" \
             "bne 1b\n add sp, #12\n pop {r4-r11, pc}\n"); \
     }
@@ -379,21 +398,24 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t rows, \
         MCU_ARG int32_t mult, MCU_ARG int32_t offset) \
     { \
-        __asm__("push {r2-r11, lr}\n ldr r10, [r2]\n ldr r8, [r2, #4]\n ldr r9, [r2, #8]\n" \
+        __asm__("push {r2-r11, lr}\n" MCU_LOWER_##SAT(48, POST) \
+            "ldr r10, [r2]\n ldr r8, [r2, #4]\n ldr r9, [r2, #8]\n" \
             MCU_SPREAD("r2", "r3") "mov r10, r8\n" MCU_SPREAD("r4", "r5") "mov r10, r9\n" MCU_SPREAD("r6", "r7") \
             "add r12, r0, #4 * " #STRIDE " * ((" #OUT_W " + 1) / 2 - 1)\n str r12, [sp]\n" \
             "1: ldr r10, [r0]\n ldr r11, [r0, #4]\n" \
             MCU_WINDOWS##STRIDE(ROW, "", "", "", "", "") MCU_SCALE2(STRIDE, PRE) "beq 3f\n" \
             "2:\n" MCU_WINDOWS##STRIDE(ROW, MCU_SAT("r12", SAT, BITS, POST), MCU_SAT("lr", SAT, BITS, POST), \
-                "strb r12, [r1]\n", "strb lr, [r1, #" #OUT_C "]\n", "add r1, #2 * " #OUT_C "\n") \
+                MCU_AGAIN_##SAT("r12") "strb r12, [r1]\n", MCU_AGAIN_##SAT("lr") "strb lr, [r1, #" #OUT_C "]\n", \
+                "add r1, #2 * " #OUT_C "\n") \
             MCU_SCALE2(STRIDE, PRE) "bne 2b\n" \
             "3: ldr r10, [sp, #4]\n ldr r11, [sp]\n subs r10, #1\n str r10, [sp, #4]\n" \
             "add r11, #2 * " #NEXT "\n str r11, [sp]\n" \
             "add r0, #2 * " #NEXT " - 4 * " #STRIDE " * ((" #OUT_W " + 1) / 2)\n" \
-            ".if " #OUT_W " % 2\n" MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n add r1, #" #OUT_C "\n bne 1b\n" \
+            ".if " #OUT_W " % 2\n" MCU_SAT("r12", SAT, BITS, POST) MCU_AGAIN_##SAT("r12") \
+            "strb r12, [r1]\n add r1, #" #OUT_C "\n bne 1b\n" \
             ".else\n ldr r10, [r0]\n ldr r11, [r0, #4]\n bne 2b\n" \
-            MCU_SAT("r12", SAT, BITS, POST) "strb r12, [r1]\n" \
-            MCU_SAT("lr", SAT, BITS, POST) "strb lr, [r1, #" #OUT_C "]\n.endif\n" \
+            MCU_SAT("r12", SAT, BITS, POST) MCU_AGAIN_##SAT("r12") "strb r12, [r1]\n" \
+            MCU_SAT("lr", SAT, BITS, POST) MCU_AGAIN_##SAT("lr") "strb lr, [r1, #" #OUT_C "]\n.endif\n" \
             "add sp, #8\n pop {r4-r11, pc}\n"); \
     }
 #else
@@ -401,6 +423,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 #define MCU_HI_usat(BITS) ((1 << (BITS)) - 1)
 #define MCU_LO_ssat(BITS) (-(1 << ((BITS) - 1)))
 #define MCU_HI_ssat(BITS) ((1 << ((BITS) - 1)) - 1)
+#define MCU_LO_sym(BITS) (-127)
+#define MCU_HI_sym(BITS) 127
 #define MCU_LOAD_ldrb uint8_t
 #define MCU_LOAD_ldrsb int8_t
 

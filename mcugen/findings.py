@@ -1,19 +1,27 @@
-"""What a user should know of an accepted model: what is inexact, what is float, which bits are wasted."""
+"""What a user should know of a model: what is refused, inexact or float, what the file lost, which bits are wasted."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, Fixed
+from mcugen.align import Align
+from mcugen.epilogue import Epilogue, evaluate
+from mcugen.errors import McugenError
 from mcugen.exactness import doubts, proof
-from mcugen.ir import Graph, Node
+from mcugen.ir import Graph, Layer, Network, Node
+from mcugen.load import output_shapes
+from mcugen.quantizers import Quantizer
+
+MOST_REFUSALS = 25
+KEEP = "nothing needs to change; the result is exact"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: "refused", "inexact", "float" or "wasted"; the layer, the cause and the change that mends it."""
+    """kind: "refused", "inexact", "lost", "float" or "wasted"; the layer, the cause and the change that mends it."""
 
     kind: str
     layer: str
@@ -25,7 +33,7 @@ class Finding:
 
 
 def find(graph: Graph) -> list[Finding]:
-    """Findings in the order of the graph."""
+    """Findings of an accepted model in the order of the graph."""
     why = doubts(graph)
     found: list[Finding] = []
     for node in graph.nodes:
@@ -35,41 +43,127 @@ def find(graph: Graph) -> list[Finding]:
     return found
 
 
+def refusals(network: Network, compile_network: Callable[[Network], Graph]) -> list[Finding]:
+    """Every refusal, not only the first: a refused layer becomes an input, and the rest is tried again."""
+    found: list[Finding] = []
+    while len(found) < MOST_REFUSALS:
+        try:
+            compile_network(network)
+            break
+        except McugenError as error:
+            found.append(Finding("refused", error.node, error.fact, error.remedy))
+            names = [layer.name for layer in network.layers if layer.class_name != "InputLayer"]
+            own = [name for name in names if error.node == name or error.node.startswith(f"{name}/")]
+            if not own or set(own) >= set(network.outputs):
+                break
+            network = _cut(network, max(own, key=len))
+    return found
+
+
+def _cut(network: Network, name: str) -> Network:
+    """The network with a layer's output as a further input, without what only that layer needed."""
+    shape = output_shapes(network)[name]
+    layers = [Layer(name, "InputLayer", {"shape": shape}, ()) if x.name == name else x for x in network.layers]
+    needed = set(network.outputs)
+    for layer in reversed(layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    kept = tuple(layer for layer in layers if layer.name in needed)
+    inputs = tuple(layer.name for layer in kept if layer.class_name == "InputLayer")
+    return replace(network, layers=kept, inputs=inputs)
+
+
+def lost(network: Network) -> list[Finding]:
+    """Settings of quantizers that QKeras 0.9.0 leaves out when it saves a model."""
+    found = []
+    for layer in network.layers:
+        for key, quantizer in _quantizers(layer):
+            args: Mapping[str, object] = quantizer.args
+            if quantizer.kind == "quantized_relu" and args["relu_upper_bound"] and args["is_quantized_clip"]:
+                cause = f"files do not keep is_quantized_clip, so relu_upper_bound={args['relu_upper_bound']:g} has no effect"
+                remedy = "leave relu_upper_bound out, or give the layer before it ReLU(max_value=...)"
+                found.append(Finding("lost", layer.name, f"{key}: {cause}", remedy))
+            depthwise = layer.class_name.startswith("QDepthwise") and key == "depthwise_quantizer"
+            if depthwise and isinstance(quantizer.as_kernel().args.get("alpha"), str):
+                cause = "files do not keep scale_axis, so all channels of a depthwise kernel share one automatic scale"
+                remedy = f"depthwise_quantizer={quantizer.kind}(..., alpha=1)"
+                found.append(Finding("lost", layer.name, f"{key}: {cause}", remedy))
+    return found
+
+
+def _quantizers(layer: Layer) -> Iterator[tuple[str, Quantizer]]:
+    for key, value in layer.config.items():
+        if isinstance(value, Quantizer):
+            yield key, value
+
+
 def _remedy(cause: str) -> str:
     if "weight scale" in cause:
-        return "use alpha=1 or alpha='auto_po2' in its kernel quantizer"
-    if "step" in cause:
-        return "use a power of two for alpha in its activation quantizer"
+        return "kernel_quantizer=quantized_bits(..., alpha='auto_po2'), or alpha=1"
+    if "is no power of two" in cause:
+        return "use a power of two for alpha in its activation quantizer: alpha=1"
+    if "float32 functions" in cause:
+        return "leave it out and take the largest output, or accept differences of about 1e-6"
+    if "x + (q - x)" in cause:
+        return "QActivation(quantized_relu(bits, integer)), or smaller weights before it"
+    if "last elements" in cause:
+        return "QActivation(quantized_bits(bits, integer, alpha=1)), or accept one level at a border between two powers"
     return "use fewer bits or fewer inputs a sum"
 
 
 def _floats(node: Node, graph: Graph) -> list[Finding]:
     if node.type.kind == "float" and node.name not in graph.outputs:
-        return [Finding("float", node.name, "its result is stored as float32", "put a QActivation after it to save RAM and time")]
+        remedy = "put a QActivation after it to save RAM and time"
+        return [Finding("float", node.name, "its result is stored as float32", remedy)]
     proved = proof(node)
     if proved is not None and proved[0] < proved[1]:
         cause = f"{proved[1] - proved[0]} of {proved[1]} channels have no exact fixed-point form and finish in float32"
-        return [Finding("float", node.name, cause, "nothing needs to change; the result is exact")]
+        return [Finding("float", node.name, cause, KEEP)]
     return []
 
 
 def _wasted(node: Node) -> list[Finding]:
     found = []
     if "weights" in node.attrs:
-        weights = node.attrs["weights"]
+        weights, kind = node.attrs["weights"], node.attrs["weight_type"]
         axis = (0, 1, 2) if node.op == "conv2d" else (0, 1)
         dead = int((weights == 0).all(axis=axis).sum())
         if dead:
-            found.append(Finding("wasted", node.name, f"{dead} output channels have only zero weights", "prune these channels"))
-        kind = node.attrs["weight_type"]
+            cause = f"{dead} of {node.type.channels} output channels have only zero weights"
+            found.append(Finding("wasted", node.name, cause, f"prune them: filters={max(1, node.type.channels - dead)}"))
+        levels = kind.hi - kind.lo + 1
         used = int(np.unique(weights).size)
-        if not kind.bipolar and used <= (kind.hi - kind.lo + 1) // 4 and kind.hi - kind.lo >= 15:
-            cause = f"its weights use {used} of {kind.hi - kind.lo + 1} levels"
-            found.append(Finding("wasted", node.name, cause, "use fewer bits in its kernel quantizer"))
+        saturated = float(((weights == kind.lo) | (weights == kind.hi)).mean())
+        if not kind.bipolar and levels >= 16 and used <= levels // 4 and weights.size >= levels:
+            bits = max(2, int(used - 1).bit_length() + 1)
+            cause = f"its weights use {used} of {levels} levels"
+            found.append(Finding("wasted", node.name, cause, f"kernel_quantizer=quantized_bits({bits}, ...)"))
+        if not kind.bipolar and levels >= 16 and saturated > 0.25:
+            cause = f"{saturated:.0%} of its weights are saturated"
+            found.append(Finding("wasted", node.name, cause, "one more integer bit in its kernel quantizer"))
+    return found + _idle_levels(node)
+
+
+def _idle_levels(node: Node) -> list[Finding]:
+    """Levels that no reachable sum gives: constant channels, and output bits that are never set."""
     epilogue: Epilogue | None = node.attrs.get("epilogue")
-    if epilogue is not None and isinstance(epilogue.form, Fixed) and "acc_lo" in node.attrs:
-        constant = int((epilogue.form.proved & (epilogue.form.mult == 0)).sum())
-        if constant:
-            cause = f"{constant} output channels are constant (gamma is zero)"
-            found.append(Finding("wasted", node.name, cause, "prune these channels"))
+    if epilogue is None or "acc_lo" not in node.attrs or "counts" in node.attrs:
+        return []
+    quantizer = epilogue.quantizer
+    tensors = any(step.kind.endswith("_tensor") for step in epilogue.steps)
+    if quantizer is None or isinstance(quantizer, Align) or not quantizer.monotone or tensors:
+        return []
+    ends = [evaluate(epilogue.steps, node.attrs[key].astype(np.float32)) for key in ("acc_lo", "acc_hi")]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    found, constant = [], int((low == high).sum())
+    slopes = any(step.kind == "slope" and bool(np.any(step.constant < 0)) for step in epilogue.steps)
+    if constant and not slopes:
+        cause = f"{constant} of {node.type.channels} output channels are constant for every input"
+        found.append(Finding("wasted", node.name, cause, f"prune them: filters={max(1, node.type.channels - constant)}"))
+    top = max(-int(low.min()), int(high.max()))
+    room = max(-quantizer.lo, quantizer.hi)
+    if not slopes and constant < node.type.channels and 0 < 2 * top <= room:
+        cause = f"its codes stay within {int(low.min())} to {int(high.max())} of {quantizer.lo} to {quantizer.hi}"
+        idle = int(np.log2(room / top))
+        found.append(Finding("wasted", node.name, cause, f"{idle} integer bits fewer in {quantizer.kind}"))
     return found

@@ -90,11 +90,11 @@ def _steps(steps: Sequence[Step], inputs: Sequence[Array]) -> Array:
 
 def _quantizer(step: Step, v: Array) -> Array:
     quantizer = step.quantizer
-    assert quantizer is not None
+    assert isinstance(quantizer, Quantizer)
     if quantizer.kind in _KEPT:
         return quantizer.dequantize(quantizer.codes(v))
     if quantizer.linear:
-        step = np.float32(quantizer.step)
-        return np.clip(v, np.float32(quantizer.lo) * step, np.float32(quantizer.hi) * step)
+        unit = np.float32(quantizer.step)
+        return np.clip(v, np.float32(quantizer.lo) * unit, np.float32(quantizer.hi) * unit)
     fact = f"{quantizer.kind} has no float counterpart"
     raise McugenError("float network", fact, "compare with QKeras instead (--against qkeras)")

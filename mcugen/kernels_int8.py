@@ -97,8 +97,10 @@ class Finish:
 
     @property
     def saturate(self) -> str:
-        """Instruction and its width."""
+        """SAT and BITS of firmware/mcu_int8.h."""
         bits = self.form.hi.bit_length()
+        if (self.form.lo, self.form.hi) == (-127, 127):
+            return "sym, 8"
         return f"ssat, {bits + 1}" if self.form.lo < 0 else f"usat, {bits}"
 
     @property
@@ -136,7 +138,8 @@ def finish_of(node: Node, sources: Sequence[TensorType]) -> Finish | None:
     if not isinstance(form, Fixed) or node.type.bits != 8 or node.type.layout != "hwc":
         return None
     top, residual = form.hi + 1, epilogue.residual
-    if top & (top - 1) or form.hi < 1 or form.lo not in (0, -top) or 2 * node.type.channels >= _REACH:
+    whole = top & (top - 1) == 0 and form.hi > 0 and form.lo in (0, -top)
+    if not (whole or (form.lo, form.hi) == (-127, 127)) or 2 * node.type.channels >= _REACH:
         return None
     slow = np.broadcast_to(~form.proved, node.type.channels)
     if 2 * int(slow.sum()) > slow.size:

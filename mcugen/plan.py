@@ -112,7 +112,7 @@ def make_buffers(graph: Graph, calls: Sequence[Call]) -> list[Buffer]:
         for i in call.kernel.in_place(call.node, call.sources):
             source = call.node.inputs[i]
             view = not call.kernel.template
-            if view or (last[source] == time and call.node.inputs.count(source) == 1 and _sole(group, source, last, time)):
+            if view or (last[source] == time and _once(call, source) and _sole(group, source, last, time)):
                 group[call.node.name] = group[source]
                 break
     sizes = {name: graph[name].type.bytes for name in made}
@@ -127,6 +127,11 @@ def make_buffers(graph: Graph, calls: Sequence[Call]) -> list[Buffer]:
             size = -(-call.scratch_bytes // ALIGN) * ALIGN
             buffers.append(Buffer((f"{call.node.name}/scratch",), size, time, time))
     return buffers
+
+
+def _once(call: Call, source: str) -> bool:
+    """The call reads the tensor as one operand only, or is done with its first input before it writes."""
+    return call.node.inputs[1:].count(source) + (call.node.inputs[0] == source and not call.kernel.input_first) <= 1
 
 
 def _sole(group: Mapping[str, str], source: str, last: Mapping[str, int], time: int) -> bool:

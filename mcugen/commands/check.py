@@ -8,24 +8,40 @@ from typing import Any
 import click
 
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, read_graph
+from mcugen.commands.common import make_grid
 from mcugen.errors import McugenError
-from mcugen.findings import Finding, find
+from mcugen.findings import Finding, find, lost, refusals
+from mcugen.load import load
+from mcugen.pipeline import lower
 
 
 def check(model: Path, input_scale: float, input_offset: int, json_path: Path | None) -> int:
+    """Exit code 0: accepted and exact; 1: accepted, with doubts; 2: refused."""
+    grid = make_grid(input_scale, input_offset)
     try:
-        graph = read_graph(model, make_grid(input_scale, input_offset))
+        network = load(model)
     except McugenError as error:
-        refused = Finding("refused", error.node, error.fact, error.remedy)
-        save_json(json_path, {"refused": True, "findings": [refused.json()]})
+        refused = [Finding("refused", error.node, error.fact, error.remedy)]
+        save_json(json_path, {"refused": True, "findings": [finding.json() for finding in refused]})
         raise
-    findings = find(graph)
-    for finding in findings:
-        click.echo(f"{finding.kind}: {finding.layer}: {finding.cause}; {finding.remedy}")
+    refused = refusals(network, lambda each: lower(each, grid))
+    if refused:
+        findings = [*refused, *lost(network)]
+        _say(findings)
+        save_json(json_path, {"refused": True, "findings": [finding.json() for finding in findings]})
+        click.echo(f"{network.name}: refused for {len(refused)} reason{'s' if len(refused) > 1 else ''}")
+        return 2
+    graph = lower(network, grid)
+    findings = [*lost(network), *find(graph)]
+    _say(findings)
     inexact = [finding for finding in findings if finding.kind == "inexact"]
     data: dict[str, Any] = {"refused": False, "findings": [finding.json() for finding in findings]}
     save_json(json_path, data)
     layers = sum(node.op != "input" for node in graph.nodes)
     click.echo(f"{graph.name}: accepted; {layers} operators, {len(inexact)} not provably equal to QKeras")
     return 1 if inexact else 0
+
+
+def _say(findings: list[Finding]) -> None:
+    for finding in findings:
+        click.echo(f"{finding.kind}: {finding.layer}: {finding.cause}; {finding.remedy}")

@@ -163,9 +163,8 @@ class FaultyPort:
             self._send(way, frame)
             self._reset(rng.random() < 0.7)
         elif kind == "second client":
-            before = rng.random() < 0.5
-            self._send(way, b"" if before else frame)
-            self._send(_OUT, other_client(frame, rng))
-            self._send(way, frame if before else b"")
+            other = other_client(frame, rng) if way == _OUT else b""
+            for data in rng.choice(((other, frame), (frame, other))):
+                self._send(way, data)
         else:
             self._send(way, answer_wrongly(kind, frame, rng) if way == _IN else frame)

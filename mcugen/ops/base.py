@@ -28,13 +28,14 @@ class Kernel:
     """One way to compute an operator in C. Subclasses override what differs.
 
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
-    `code_bytes`: about what its code takes in flash.
+    `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
     """
 
     name: str
     template: str
     takes_signs: bool = False
     code_bytes: int = 400
+    input_first: bool = False
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return True

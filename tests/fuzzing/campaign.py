@@ -16,15 +16,15 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from tests.fuzzing.batch import HostBatch, compiled
-from tests.fuzzing.compare import Row, compare
-from tests.fuzzing.specs import Json, draw
 
 from mcugen import reference
 from mcugen.errors import McugenError
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, Float, Graph
 from mcugen.pipeline import Compiled, integer_graph
+from tests.fuzzing.batch import HostBatch, compiled
+from tests.fuzzing.compare import Row, compare
+from tests.fuzzing.specs import Json, draw
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +67,7 @@ class Totals:
         lines = [
             f"{self.graphs} graphs accepted, {refused} refused, {keras} failed in Keras itself",
             f"{self.layers} layers, {self.values:,} values compared with QKeras",
-            f"{self.promised_values:,} values in promised layers, equal unless FAILED below; {self.exact_graphs} graphs wholly so",
+            f"{self.promised_values:,} values in promised layers, equal unless FAILED below; {self.exact_graphs} whole graphs",
             f"{self.off_by_one:,} values elsewhere off by one level, given equal inputs",
             f"host equals reference: {self.host} graphs; simulator equals reference: {self.simulated} graphs",
             "layers by operator: " + ", ".join(f"{name} {count}" for name, count in self.operators.most_common()),

@@ -8,11 +8,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from mcugen.errors import McugenError
 from tests.fuzzing.batch import HostBatch
 from tests.fuzzing.campaign import Campaign, Failure, equal, examine
 from tests.fuzzing.specs import Json, layer_shape, pruned
-
-from mcugen.errors import McugenError
 
 
 def reason(campaign: Campaign, spec: Json) -> str | None:

@@ -11,11 +11,11 @@ import contextlib
 from typing import Any
 
 import numpy as np
-from tests.fuzzing.quantizers import BIASES, INPUTS, ODD_ACTIVATIONS, ODD_WEIGHTS, PLAIN_ACTIVATIONS, PLAIN_WEIGHTS
 
 from mcugen.errors import McugenError
 from mcugen.load.classes import checked_config
 from mcugen.load.shapes import output_shape
+from tests.fuzzing.quantizers import BIASES, INPUTS, ODD_ACTIVATIONS, ODD_WEIGHTS, PLAIN_ACTIVATIONS, PLAIN_WEIGHTS
 
 Json = dict[str, Any]
 Shape = tuple[int, ...]

@@ -1,7 +1,7 @@
-/* The protocol with the tiny model on this computer: for the client's tests, and as a fuzz target.
+/* The protocol with the tiny model on this computer: for the client's tests, and as a fuzz target (fuzz_protocol.py).
  *
- * libFuzzer: clang -fsanitize=fuzzer,address -DLIBFUZZER native_device.c tiny_model.c firmware/{protocol,queries,link,
- * cobs,crc32}.c. Without it: an executable that reads (length u32, bytes) records from standard input. */
+ * With LIBFUZZER, inputs are bytes on the line or, by their first byte, records that fuzz_frames.c makes whole frames of.
+ * Without it: an executable that reads (length u32, bytes on the line) records from standard input. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,9 @@ extern const mcu_model tiny;
 void device_reset(void);
 void device_receive(const uint8_t *data, size_t bytes);
 size_t device_send(uint8_t *data, size_t capacity);
+void device_survives(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+size_t make_frames(const uint8_t *data, size_t bytes, uint8_t *line);
 
 #define SENT (1u << 22)
 
@@ -77,7 +79,7 @@ size_t device_send(uint8_t *data, size_t capacity) {
 }
 
 /* Whatever came, each zero ends at most one reply, and the next HELLO is answered. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+void device_survives(const uint8_t *data, size_t bytes) {
     static const uint8_t hello[] = {0, 9, 1, 1, 6, 7, 0x6B, 0xE0, 4, 0x50, 0}; /* sequence 0x0706 */
     size_t zeros = 1, replies = 0;
     device_reset();
@@ -93,10 +95,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (replies > zeros || sent_bytes == 0 || sent[sent_bytes - 1] != 0) {
         abort();
     }
-    return 0;
 }
 
-#ifndef LIBFUZZER
+#ifdef LIBFUZZER
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    if (bytes == 0 || data[0] % 4 == 0) {
+        device_survives(data, bytes);
+        return 0;
+    }
+    uint8_t *line = malloc(5 * bytes + 64); /* the longest a record becomes: see make_frames */
+    if (line != NULL) {
+        device_survives(line, make_frames(data + 1, bytes - 1, line));
+    }
+    free(line);
+    return 0;
+}
+#else
 int main(void) {
     uint32_t bytes;
     while (fread(&bytes, sizeof bytes, 1, stdin) == 1) {
@@ -104,7 +118,7 @@ int main(void) {
         if (data == NULL || fread(data, 1, bytes, stdin) != bytes) {
             return 2;
         }
-        (void)LLVMFuzzerTestOneInput(data, bytes);
+        device_survives(data, bytes);
         free(data);
     }
     return 0;

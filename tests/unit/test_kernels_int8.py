@@ -185,10 +185,14 @@ def batch() -> Batch:
     return Batch(graph, tuple(calls), given, wanted, emit(graph, calls, plan_memory(graph, calls, BOARD)))
 
 
+def _layer(name: str) -> Layer:
+    return LAYERS[int(name[1:].split("_")[0])]
+
+
 def test_native_code_with_sanitizers(batch: Batch) -> None:
     outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
     for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
-        np.testing.assert_array_equal(got, wanted, str(LAYERS[int(name[1:].split("_")[0])]))
+        np.testing.assert_array_equal(got, wanted, str(_layer(name)))
 
 
 @pytest.mark.parametrize("toolchain", ["gcc", "zig"])
@@ -209,7 +213,7 @@ def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
         counts = machine.call(f"{node.name}_entry").counts
         data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
         np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], node.name)
-        if counts.modelled_cycles > 3000:
+        if counts.modelled_cycles > 3000 and _layer(node.name).stage != "some":
             ratio = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
             assert 0.6 < ratio < 1.6, (node.name, call.kernel.name, ratio)
 

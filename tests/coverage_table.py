@@ -1,0 +1,75 @@
+"""Makes docs/coverage.md: every layer and quantizer at every width, compiled and compared with QKeras.
+
+    python tests/coverage_table.py > docs/coverage.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from mcugen.load.classes import CLASSES, REFUSED  # noqa: E402
+from mcugen.quantizers.parse import KINDS  # noqa: E402
+from mcugen.quantizers.parse import REFUSED as REFUSED_QUANTIZERS  # noqa: E402
+from tests.fuzzing.cells import Cells  # noqa: E402
+from tests.fuzzing.coverage import ACTIVATIONS, INPUT_KINDS, LAYERS, PLACES, WEIGHTED, WEIGHTS, branch  # noqa: E402
+
+INTRO = """# What is supported
+
+Made by `python tests/coverage_table.py > docs/coverage.md`: each cell is a small model, compared with QKeras 0.9.0 in the
+golden environment and with the compiled C. **exact**: bit for bit equal to QKeras, and promised so. **1 LSB**: the sums
+involve scales that are no powers of two, so QKeras's own float32 rounds; given equal inputs no value is more than one
+level off (in brackets how many were off, of all). **refused** with the message of that number below the tables.
+The C always equals the reference bit for bit.
+"""
+
+
+def table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    lines = ["| " + " | ".join([corner, *columns]) + " |", "|" + "---|" * (len(columns) + 1)]
+    for name, cells in rows:
+        assert all(cells) and len(cells) == len(columns), name
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def shown(quantizer: object) -> str:
+    if isinstance(quantizer, dict):
+        inside = ", ".join(f"{key}={value}" for key, value in quantizer["config"].items())
+        return f"`{quantizer['class_name']}({inside})`"
+    return f"`{quantizer}`"
+
+
+def main() -> None:
+    parts = [INTRO]
+    with Cells() as cells:
+        results = {name: cells.run([branch(name, weights=w) for w in WEIGHTS]) for name in WEIGHTED}
+        rows = [(shown(w), [results[name][i] for name in WEIGHTED]) for i, w in enumerate(WEIGHTS)]
+        parts += ["## Layers with weights, by kernel quantizer", "Inputs and outputs of 8 bits, a quantized bias.",
+                  table("kernel quantizer", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
+        placed = {place: cells.run([branch(place, activation=a) for a in ACTIVATIONS]) for place in PLACES}
+        rows = [(shown(a), [placed[place][i] for place in PLACES]) for i, a in enumerate(ACTIVATIONS)]
+        parts += ["## Activation quantizers, by place", table("quantizer", list(PLACES), rows)]
+        kinds = {kind: cells.run([branch(name, source=kind) for name in LAYERS]) for kind in INPUT_KINDS}
+        rows = [(f"`{name}`", [kinds[kind][i] for kind in INPUT_KINDS]) for i, name in enumerate(LAYERS)]
+        parts += ["## Other layers, by what they read", "A convolution of 4-bit weights and an 8-bit quantizer follow.",
+                  table("layer", list(INPUT_KINDS), rows)]  # fmt: skip
+        parts += ["## Refusals", "\n".join(f"{n}. {text}" for text, n in cells.messages.items())]
+    parts += ["## Always refused", refused()]
+    known = {name.split("(")[0] for name in (*WEIGHTED, *LAYERS, *PLACES)} | {"InputLayer", "QActivation"}
+    assert set(CLASSES) <= known, set(CLASSES) - known
+    tried = {str(q["class_name"] if isinstance(q, dict) else q).split("(")[0] for q in (*WEIGHTS, *ACTIVATIONS)}
+    assert set(KINDS) <= tried, set(KINDS) - tried
+    print("\n\n".join(parts))
+
+
+def refused() -> str:
+    rows = [(f"`{name}`", [fact, remedy]) for name, (fact, remedy) in {**REFUSED, **REFUSED_QUANTIZERS}.items()]
+    return table("layer or quantizer", ["because it", "instead"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The rows and columns of docs/coverage.md, and the branch of a model that each cell stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fuzzing.quantizers import ODD_WEIGHTS, obj
+from tests.fuzzing.specs import Json
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
+WEIGHTED = ("QConv1D", "QConv2D", "QDepthwiseConv2D", "QSeparableConv1D", "QSeparableConv2D", "QDense", "QConv2DBatchnorm",
+            "QDepthwiseConv2DBatchnorm")  # fmt: skip
+WEIGHTS: tuple[Any, ...] = (
+    *(f"quantized_bits({bits},0,1,alpha=1)" for bits in WIDTHS),
+    *(f"quantized_bits({bits},0,1,alpha='auto_po2')" for bits in (2, 4, 8, 16)),
+    obj("quantized_bits", bits=4, integer=0, alpha=None),
+    obj("quantized_bits", bits=8, integer=0, keep_negative=False, alpha=1),
+    *ODD_WEIGHTS,
+    "binary(alpha=1)", "binary(alpha='auto_po2')", "binary(use_01=True,alpha=1)", obj("binary", alpha=None),
+    "stochastic_binary(alpha=1)",
+    "ternary(alpha=1)", "ternary(alpha='auto_po2')", "ternary(alpha=1,threshold=0.5)", obj("ternary", alpha=None, threshold=None),
+    "stochastic_ternary(alpha=1)",
+    "quantized_po2(3)", "quantized_po2(4,1)", "quantized_relu_po2(3,2)",
+    "quantized_relu(4,0)", "quantized_tanh(4)", "quantized_sigmoid(4)", "quantized_ulaw(4)",
+    None,
+)  # fmt: skip
+PLACES = ("first layer", "after QConv2D", "after BatchNormalization", "activation= of QDense", "after Add")
+ACTIVATIONS: tuple[Any, ...] = (
+    *(f"quantized_bits({bits},{min(2, bits - 1)},1,alpha=1)" for bits in WIDTHS),
+    "quantized_bits(20,4,1)",
+    "quantized_bits(8,2,keep_negative=False)",
+    obj("quantized_bits", bits=6, integer=2, alpha=0.5),
+    obj("quantized_bits", bits=6, integer=2, alpha=0.3),
+    "quantized_bits(8,2,alpha='auto')",
+    *(f"quantized_relu({bits},{min(2, bits - 1)})" for bits in WIDTHS),
+    "quantized_relu(6,2,negative_slope=0.25)", "quantized_relu(6,2,1)", "quantized_relu(6,2,relu_upper_bound=2)",
+    "quantized_tanh(4)", "quantized_tanh(8)", "quantized_tanh(6,use_real_tanh=True)",
+    "quantized_sigmoid(4)", "quantized_sigmoid(8)", "quantized_sigmoid(6,use_real_sigmoid=True)",
+    "quantized_hswish(8,3)", "quantized_ulaw(6,1)", "quantized_po2(4,2)", "quantized_relu_po2(4,2)",
+    "binary", "binary(alpha=1)", "binary(alpha=0.7)", "binary(use_01=True,alpha=1)", "stochastic_binary(alpha=1)",
+    "ternary", "ternary(alpha=1)", "stochastic_ternary(alpha=1)",
+)  # fmt: skip
+INPUT_KINDS: dict[str, Any] = {
+    "16 bits": "quantized_bits(16,1,1)",
+    "8 bits": "quantized_bits(8,1,1)",
+    "8 bits, no sign": "quantized_relu(8,1)",
+    "4 bits": "quantized_bits(4,1,1)",
+    "2 bits": "quantized_bits(2,1,1)",
+    "ternary": "ternary(alpha=1)",
+    "binary": "binary(alpha=1)",
+    "a sum": None,
+}
+LAYERS: dict[str, Json] = {
+    "BatchNormalization": {}, "QBatchNormalization": {"gamma_quantizer": "quantized_bits(8,2,1)", "beta_quantizer": "quantized_bits(8,2,1)"},
+    "Activation(relu)": {"activation": "relu"}, "Activation(relu6)": {"activation": "relu6"},
+    "Activation(hard_sigmoid)": {"activation": "hard_sigmoid"}, "Activation(sigmoid)": {"activation": "sigmoid"},
+    "Activation(sigmoid) last": {"activation": "sigmoid"}, "Activation(tanh) last": {"activation": "tanh"},
+    "Activation(elu)": {"activation": "elu"}, "Activation(softplus)": {"activation": "softplus"},
+    "Activation(swish)": {"activation": "swish"},
+    "ReLU": {}, "ReLU(max_value=6)": {"max_value": 6.0}, "ReLU(negative_slope=0.25)": {"negative_slope": 0.25},
+    "ReLU(threshold=1)": {"threshold": 1.0}, "LeakyReLU": {"alpha": 0.1}, "PReLU": {"shared_axes": [1, 2]}, "PReLU()": {},
+    "Softmax": {}, "Softmax last": {}, "UnitNormalization last": {}, "Rescaling": {"scale": 0.5, "offset": 0.1},
+    "Add": {}, "Subtract": {}, "Multiply": {}, "Average": {}, "Maximum": {}, "Minimum": {}, "Concatenate": {},
+    "MaxPooling2D": {}, "MaxPooling2D(same)": {"pool_size": 3, "strides": 2, "padding": "same"},
+    "AveragePooling2D": {}, "AveragePooling2D(3)": {"pool_size": 3},
+    "AveragePooling2D(same)": {"pool_size": 3, "strides": 2, "padding": "same"},
+    "QAveragePooling2D": {"average_quantizer": "quantized_bits(8,0,1)"},
+    "QAveragePooling2D(same)": {"pool_size": 3, "padding": "same", "average_quantizer": "quantized_bits(8,0,1)"},
+    "GlobalMaxPooling2D": {}, "GlobalAveragePooling2D": {},
+    "QGlobalAveragePooling2D": {"average_quantizer": "quantized_bits(8,0,1)"},
+    "MaxPooling1D": {}, "AveragePooling1D": {}, "GlobalMaxPooling1D": {}, "GlobalAveragePooling1D": {},
+    "ZeroPadding1D": {"padding": 1}, "ZeroPadding2D": {"padding": [[1, 0], [0, 2]]}, "ZeroPadding2D last": {},
+    "Cropping1D": {"cropping": 1}, "Cropping2D": {"cropping": [[1, 0], [1, 1]]},
+    "UpSampling1D": {"size": 2}, "UpSampling2D": {}, "UpSampling2D(bilinear)": {"interpolation": "bilinear"},
+    "Permute": {"dims": [2, 3, 1]}, "Reshape": {"target_shape": [2, -1]}, "Flatten": {},
+    **{name: {"rate": 0.3} for name in ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "AlphaDropout")},
+    "GaussianNoise": {"stddev": 0.1}, "ActivityRegularization": {},
+    "Conv1D": {"filters": 3, "kernel_size": 3}, "Conv2D": {"filters": 3, "kernel_size": 3}, "Dense": {"units": 3},
+    "DepthwiseConv2D": {"kernel_size": 3}, "SeparableConv1D": {"filters": 3, "kernel_size": 3},
+    "SeparableConv2D": {"filters": 3, "kernel_size": 3},
+}  # fmt: skip
+INPUT, BITS, ACT = "quantized_bits(8,0,1)", "quantized_bits(4,0,1,alpha=1)", "quantized_bits(8,3,1,alpha=1)"
+
+
+class Branch:
+    """Layers from the input on; the last one is an output of the model."""
+
+    def __init__(self, rank: int = 3) -> None:
+        self.layers: list[tuple[str, Json, int]] = []
+        self.rank = rank
+
+    def add(self, class_name: str, merges: int = 0, **config: Any) -> Branch:
+        """`merges`: how many layers back the second input lies, 0 for none."""
+        self.layers.append((class_name, config, merges))
+        return self
+
+
+def branch(what: str, weights: Any = "", activation: Any = "", source: str = "") -> Branch:
+    """The branch of a cell: a layer with a kernel quantizer, a quantizer in a place, or a layer behind a kind of input."""
+    if weights != "":
+        return weighted(what, weights)
+    return placed(what, activation) if activation != "" else behind(what, source)
+
+
+def weighted(name: str, quantizer: Any) -> Branch:
+    made = Branch(2 if "1D" in name else 3).add("QActivation", activation=INPUT)
+    config: Json = {"bias_quantizer": "quantized_bits(8,2,1)", "use_bias": True}
+    if "Depthwise" not in name:
+        config |= {"units": 5} if name == "QDense" else {"filters": 5}
+    if name != "QDense":
+        config |= {"kernel_size": 3, "padding": "same"}
+    if "Separable" in name:
+        config |= {"depthwise_quantizer": quantizer, "pointwise_quantizer": quantizer}
+    else:
+        config["depthwise_quantizer" if "Depthwise" in name else "kernel_quantizer"] = quantizer
+    return made.add(name, **config).add("QActivation", activation=ACT)
+
+
+def placed(place: str, quantizer: Any) -> Branch:
+    made = Branch()
+    if place == "first layer":
+        made.add("QActivation", activation=quantizer)
+        return made.add("QConv2D", filters=3, kernel_size=3, kernel_quantizer=BITS).add("QActivation", activation=ACT)
+    made.add("QActivation", activation=INPUT)
+    if place == "activation= of QDense":
+        return made.add("QDense", units=4, kernel_quantizer=BITS, activation=quantizer)
+    made.add("QConv2D", filters=3, kernel_size=3, padding="same", kernel_quantizer=BITS, bias_quantizer=ACT)
+    if place == "after BatchNormalization":
+        made.add("BatchNormalization")
+    if place == "after Add":
+        made.add("Add", merges=2)
+    return made.add("QActivation", activation=quantizer)
+
+
+def behind(name: str, kind: str) -> Branch:
+    """Input of this kind, the layer, then a sum that needs integers unless the layer ends the model."""
+    class_name, quantizer = name.split("(")[0].split(" ")[0], INPUT_KINDS[kind]
+    made = Branch(2 if "1D" in class_name else 3).add("QActivation", activation=INPUT)
+    conv = "QConv1D" if made.rank == 2 else "QConv2D"
+    made.add(conv, filters=3, kernel_size=1, kernel_quantizer=BITS, activation=quantizer)
+    made.add(class_name, merges=2 if class_name in MERGING else 0, **LAYERS[name])
+    if name.endswith(" last"):
+        return made
+    made.add("QActivation", activation=ACT) if class_name in FLOATING else None
+    return made.add("Flatten").add("QDense", units=3, kernel_quantizer=BITS).add("QActivation", activation=ACT)
+
+
+MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+FLOATING = ("BatchNormalization", "QBatchNormalization", "Activation", "LeakyReLU", "PReLU", "ReLU", "Rescaling", "Softmax", "Add",
+            "Subtract", "Multiply", "Average", "AveragePooling2D", "AveragePooling1D", "QAveragePooling2D",
+            "GlobalAveragePooling2D", "GlobalAveragePooling1D", "QGlobalAveragePooling2D")  # fmt: skip

@@ -1,0 +1,103 @@
+"""Fuzzes the firmware's protocol natively under ASan and UBSan: `python tests/sim/fuzz_protocol.py --runs 10000000`.
+
+With clang by libFuzzer, guided by coverage; without it by the generator of test_hostile.py. Says which one ran, and how many inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from native_port import HERE, SOURCES
+from test_hostile import mutate, request
+
+from mcugen.frames import Frame, encode
+from mcugen.messages import Type
+from mcugen.resources import data_dir
+from mcugen.toolchain import compile_native
+
+MAX_BYTES = 4096
+_CHECKS = "-fsanitize=fuzzer,address,undefined"
+
+
+def build_libfuzzer(clang: str, out: Path, defines: tuple[str, ...] = ()) -> Path:
+    """The target for libFuzzer, or CalledProcessError with the compiler's words."""
+    sources = [*map(str, SOURCES), str(HERE / "fuzz_frames.c")]
+    macros = ["-DLIBFUZZER", *(f"-D{define}" for define in defines)]
+    options = ["-std=c11", "-g", "-O1", _CHECKS, "-fno-sanitize-recover=all", *macros, f"-I{data_dir('firmware')}"]
+    subprocess.run([clang, *options, *sources, "-o", str(out)], check=True, timeout=300)
+    return out
+
+
+def write_corpus(folder: Path) -> None:
+    """One seed a kind of request, both as bytes on the line and as records for fuzz_frames.c."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = random.Random(1)
+    for number, kind in enumerate(Type):
+        payload = struct.pack("<BIIH", 1, 0, 0, 8)[: (0, 5, 11, 11, 11, 4)[number % 6]]
+        (folder / f"line-{number}").write_bytes(b"\0" + encode(Frame(kind, 1, payload)))
+        record = struct.pack("<BBH", kind, 1, len(payload)) + payload
+        (folder / f"record-{number}").write_bytes(b"\1" + record)
+        run = struct.pack("<BBH", 128, 0xC, 8) + generator.randbytes(8)
+        (folder / f"run-{number}").write_bytes(b"\1" + run + record)
+
+
+def run_libfuzzer(target: Path, corpus: Path, runs: int, seed: int, seconds: int) -> tuple[bool, str]:
+    """(no finding, summary); at most `seconds`."""
+    write_corpus(corpus)
+    command = [str(target), f"-runs={runs}", f"-max_len={MAX_BYTES}", f"-seed={seed}", f"-max_total_time={seconds}"]
+    command += ["-timeout=20", "-print_final_stats=1", f"-artifact_prefix={corpus.parent}/", str(corpus)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 120, check=False)
+    executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+    cover = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)
+    count = int(executed[1]) if executed else 0
+    found = f", {cover[-1][0]} edges and {cover[-1][1]} features covered" if cover else ""
+    if done.returncode:
+        return False, f"libFuzzer: a finding after {count:,} inputs\n{done.stderr[-4000:]}"
+    return True, f"libFuzzer with ASan and UBSan: {count:,} inputs, no finding{found}"
+
+
+def run_generator(folder: Path, runs: int, seed: int) -> tuple[bool, str]:
+    """Conversations of test_hostile.py, 20,000 a process."""
+    target = compile_native(SOURCES, [], folder / "device", sanitize=True, opt=("-O1",))
+    generator = random.Random(seed)
+    for start in range(0, runs, 20_000):
+        records = []
+        for _ in range(min(20_000, runs - start)):
+            data = b"".join(mutate(generator, request(generator)) for _ in range(generator.randrange(1, 6)))
+            records.append(struct.pack("<I", len(data)) + data)
+        done = subprocess.run([str(target)], input=b"".join(records), capture_output=True, timeout=600, check=False)
+        if done.returncode:
+            return False, f"a finding within {start + len(records):,} inputs\n{done.stderr.decode(errors='replace')[-4000:]}"
+    return True, f"random conversations with ASan and UBSan (no clang, so no libFuzzer): {runs:,} inputs, no finding"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=10_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=24 * 3600, help="stop after that long")
+    parser.add_argument("--keep", type=Path, help="folder for the corpus and a finding  [default: removed]")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        clang = shutil.which("clang")
+        if clang is None:
+            good, text = run_generator(folder, options.runs, options.seed)
+        else:
+            target = build_libfuzzer(clang, folder / "fuzz")
+            good, text = run_libfuzzer(target, folder / "corpus", options.runs, options.seed, options.seconds)
+    print(text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Lines that lie around the simulated board: a small campaign of every kind of fault, streams, and the instruments themselves."""
+
+from __future__ import annotations
+
+import struct
+
+import faults
+import pytest
+from images import DIGEST, Images
+
+from mcugen.engines.faulty import KINDS, FaultyPort
+from mcugen.engines.spoil import answer_wrongly, spoil_bytes
+from mcugen.errors import McugenError
+from mcugen.frames import BrokenFrame, Frame, decode, encode
+from mcugen.messages import REPLY, Type
+from mcugen.protocol import ATTEMPT_FACTOR, Device
+
+X = bytes(range(8))
+Y = bytes(range(2, 10))
+
+
+@pytest.fixture
+def bench(images: Images) -> faults.Bench:
+    return faults.Bench(images.build("nucleo-h743zi", "gcc"), 3, DIGEST)
+
+
+def test_three_hundred_faulty_exchanges(images: Images) -> None:
+    totals = faults.campaign(images.build("nucleo-h743zi", "gcc"), 308, seed=1)
+    assert totals.good, totals.table()
+    assert totals.exchanges.total() == 308 and all(totals.faults[kind] > 5 for kind in KINDS)
+    assert totals.retried.total() > 50 and totals.refused.total() > 30
+    assert totals.longest_s < faults.LIMIT_S
+
+
+def test_a_damaged_stream_arrives_whole(images: Images) -> None:
+    line = faults.stream_tiny(images.build("nucleo-h743zi", "gcc"), 150, seed=2)
+    assert "all right, none lost, none doubled" in line and " 0 requests" not in line
+
+
+def test_the_face_network_on_a_damaged_line() -> None:
+    assert "all right, none lost, none doubled" in faults.stream_faces(2, seed=4)
+
+
+def test_the_campaign_notices_wrong_results_and_silence(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the checks of the outputs' and the inputs' CRC, a second client's results are taken for one's own."""
+    monkeypatch.setattr(Device, "_check", lambda self, data, result: None)
+    monkeypatch.setattr(faults, "KINDS", ("second client",))
+    totals = faults.campaign(images.build("nucleo-h743zi", "gcc"), 120, seed=1)
+    assert totals.wrong.total() > 0 and not totals.good
+    monkeypatch.setattr(faults, "LIMIT_S", 0.0)
+    assert faults.campaign(images.build("nucleo-h743zi", "gcc"), 5, seed=1).hangs.total() == 5
+
+
+def test_a_lost_request_is_repeated_and_counted(bench: faults.Bench) -> None:
+    device = bench.device()
+    device.hello()
+    bench.port.arm("drop", share=0.2)
+    assert [device.infer([X]).outputs for _ in range(5)] == [[Y]] * 5
+    assert 0 < device.resent < 60
+
+
+def test_a_dead_line_ends_within_the_stated_limit(bench: faults.Bench) -> None:
+    bench.port.arm("drop")
+    with pytest.raises(McugenError, match="no answer to HELLO after 4 tries"):
+        bench.device().hello()
+    assert ATTEMPT_FACTOR * faults.TIMEOUT_S <= bench.port.clock() < ATTEMPT_FACTOR * faults.TIMEOUT_S + 0.1
+
+
+def test_a_reset_in_mid_inference_is_told_or_mended(bench: faults.Bench) -> None:
+    device = bench.device()
+    assert device.hello().boots == 1
+    bench._reset(True)
+    assert device.infer([X]).outputs == [Y]  # RAM survived the reset: the repeated INFER finds its inputs
+    assert device.resent == 1 and device.hello().boots == 2
+
+
+def test_a_pulled_cable(bench: faults.Bench) -> None:
+    device = bench.device()
+    bench.port.arm("disconnect")
+    for _ in range(2):
+        with pytest.raises(McugenError, match="the connection was lost"):
+            device.infer([X])
+    bench.calm()
+    assert device.infer([X]).outputs == [Y]
+
+
+class Clash:
+    """Puts a second client's inference of other inputs, with the same sequence, before one's own."""
+
+    name = "clash"
+
+    def __init__(self, inner: FaultyPort) -> None:
+        self._inner = inner
+
+    def write(self, data: bytes) -> None:
+        frame = decode(data.strip(b"\0"))
+        if frame.type == Type.INFER:
+            other = bytes(8)
+            payload = DIGEST + struct.pack("<I", 0x6522DF69) + frame.payload[20:]  # CRC-32 of eight zeros
+            self._inner.write(encode(Frame(Type.WRITE, 0x5555, struct.pack("<HI", 0, 0) + other)))
+            self._inner.write(encode(Frame(Type.INFER, frame.sequence, payload)))
+            return
+        self._inner.write(data)
+
+    def read(self, size: int, timeout: float) -> bytes:
+        return self._inner.read(size, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_another_clients_result_with_the_same_sequence_is_refused(bench: faults.Bench) -> None:
+    device = Device(Clash(bench.port), digest=DIGEST, clock=bench.port.clock)
+    with pytest.raises(McugenError, match="answers INFER with the result of other inputs; look for a second program"):
+        device.infer([X])
+
+
+def test_another_clients_steps_are_refused(bench: faults.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, other = bench.device(), bench.device()
+    real = Device.infer
+
+    def infer(self: Device, inputs: list[bytes], *, trace: bool = False) -> object:
+        result = real(self, inputs, trace=trace)
+        real(other, [bytes(8)], trace=True)
+        return result
+
+    monkeypatch.setattr(Device, "infer", infer)
+    with pytest.raises(McugenError, match="the steps read are another inference's"):
+        device.trace([X])
+
+
+def test_every_damage_is_damage() -> None:
+    import random
+
+    rng, frame = random.Random(0), encode(Frame(Type.READ | REPLY, 7, bytes(range(40))))
+    for kind in ("flip", "cut", "baud"):
+        for _ in range(200):
+            spoilt = spoil_bytes(kind, frame, rng)
+            for part in spoilt.split(b"\0"):
+                with pytest.raises(BrokenFrame):
+                    decode(part)
+    versions = {decode(answer_wrongly("old firmware", frame, rng)[:-1]).version for _ in range(50)}
+    assert versions == {0, 2, 255}
