@@ -169,6 +169,7 @@ class Device:
         crc = zlib.crc32(b"".join(inputs))
         payload = hello.digest + struct.pack("<IBI", crc, flags, stop)
         for attempt in range(_INPUT_ATTEMPTS):
+            self.resent += bool(attempt)
             for index, data in enumerate(inputs):
                 self._write(index, data)
             try:

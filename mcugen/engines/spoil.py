@@ -33,8 +33,8 @@ def spoil_bytes(kind: str, frame: bytes, rng: random.Random) -> bytes:
     if kind == "drop":
         return b""
     if kind == "flip":
-        for _ in range(rng.randrange(1, 4)):
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        for bit in rng.sample(range(8 * len(data)), rng.randrange(1, 4)):
+            data[bit // 8] ^= 1 << bit % 8
     elif kind == "cut":
         start = rng.randrange(len(data))
         del data[start : start + rng.randrange(1, len(data) + 1)]

@@ -66,12 +66,13 @@ def test_a_dead_line_ends_within_the_stated_limit(bench: faults.Bench) -> None:
     assert ATTEMPT_FACTOR * faults.TIMEOUT_S <= bench.port.clock() < ATTEMPT_FACTOR * faults.TIMEOUT_S + 0.1
 
 
-def test_a_reset_in_mid_inference_is_told_or_mended(bench: faults.Bench) -> None:
+def test_a_reset_in_mid_inference_is_told(bench: faults.Bench) -> None:
     device = bench.device()
     assert device.hello().boots == 1
     bench._reset(True)
-    assert device.infer([X]).outputs == [Y]  # RAM survived the reset: the repeated INFER finds its inputs
-    assert device.resent == 1 and device.hello().boots == 2
+    with pytest.raises(McugenError, match=r"the device was reset \(software\); check its supply"):
+        device.infer([X])
+    assert device.infer([X]).outputs == [Y] and device.hello().boots == 2
 
 
 def test_a_pulled_cable(bench: faults.Bench) -> None:
@@ -133,7 +134,7 @@ def test_every_damage_is_damage() -> None:
     import random
 
     rng, frame = random.Random(0), encode(Frame(Type.READ | REPLY, 7, bytes(range(40))))
-    for kind in ("flip", "cut", "baud"):
+    for kind in ("flip", "baud"):
         for _ in range(200):
             spoilt = spoil_bytes(kind, frame, rng)
             for part in spoilt.split(b"\0"):
