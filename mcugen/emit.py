@@ -84,7 +84,7 @@ def _template(env: jinja2.Environment, name: str, context: Mapping[str, Any]) ->
 
 def _render(env: jinja2.Environment, call: Call, name: str) -> str:
     node, sources = call.node, call.sources
-    stage = make_stage(node, sources, name) if "epilogue" in node.attrs else None
+    stage = make_stage(node, sources, name, call.kernel.asked_channels(node, sources)) if "epilogue" in node.attrs else None
     bits = node.type.layout == "words"
     context: dict[str, Any] = {
         "name": name,

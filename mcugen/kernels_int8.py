@@ -254,6 +254,13 @@ class FastConv(Kernel):
         finish = finish_of(node, sources)
         return None if _slow_pairs(finish, node.type.channels).all() else finish
 
+    def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
+        finish = self._finish(node, sources)
+        if finish is None:
+            return None
+        asked: Array = np.repeat(_slow_pairs(finish, node.type.channels), 2)[: node.type.channels]
+        return asked
+
     def _layout(self, node: Node, sources: Sequence[TensorType]) -> _Layout:
         return _layout(node, sources, self._finish(node, sources))
 

@@ -46,10 +46,15 @@ class Stage:
     body: tuple[str, ...]
 
 
-def make_stage(node: Node, sources: Sequence[TensorType], name: str) -> Stage:
-    """The stage of one node; `name` prefixes its C identifiers."""
+def make_stage(node: Node, sources: Sequence[TensorType], name: str, asked: Array | None = None) -> Stage:
+    """The stage of one node; `name` prefixes its C identifiers.
+
+    asked: bool (channels,), the only channels that the kernel passes to the stage (None: all); they are then computed by
+    the float32 steps, which equal every proved form, so that no second table of that form is needed.
+    """
     epilogue: Epilogue = node.attrs["epilogue"]
-    form = epilogue.form
+    asked = asked if asked is not None and asked.any() else None
+    form = epilogue.form if asked is None else None
     operands = sources[1:]
     parameters = "".join(f", {operand_type(kind)} r{k}" for k, kind in enumerate(operands, 1))
     names = [f"r{k}" for k in range(1, len(operands) + 1)]
@@ -63,6 +68,7 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str) -> Stage:
     needs_float = form is None or (isinstance(form, Fixed) and not form.proved.all())
     if needs_float:
         chosen = np.flatnonzero(~form.proved) if isinstance(form, Fixed) else None
+        chosen = np.flatnonzero(asked) if asked is not None else chosen
         steps = _float_steps(epilogue, node.type, operands, name, chosen, tables)
     arguments = "".join(f", {argument}" for argument in names)
     call = f"{name}_steps(acc, c{arguments})"

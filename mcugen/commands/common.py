@@ -30,7 +30,19 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def progress(done: int, total: int) -> None:
-    """One line of progress that overwrites itself on a terminal and keeps quiet in files."""
+def progress(done: int, total: int, seconds: float | None = None, fresh: int | None = None) -> None:
+    """One line of progress that overwrites itself on a terminal and keeps quiet in files.
+
+    Args:
+        seconds: how long `fresh` of the done ones (default: all) took, for the rate and the time left.
+    """
     if sys.stderr.isatty():
-        click.echo(f"\r{done} of {total}" + ("\n" if done == total else ""), err=True, nl=False)
+        click.echo(f"\r{progress_text(done, total, seconds, fresh):60}" + ("\n" if done == total else ""), err=True, nl=False)
+
+
+def progress_text(done: int, total: int, seconds: float | None = None, fresh: int | None = None) -> str:
+    """See `progress`."""
+    fresh = done if fresh is None else fresh
+    if not seconds or not fresh:
+        return f"{done} of {total}"
+    return f"{done} of {total}, {fresh / seconds:.3g} a second, {(total - done) * seconds / fresh:.0f} s left"

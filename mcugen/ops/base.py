@@ -53,6 +53,10 @@ class Kernel:
         """Modelled Cortex-M7 cycles, an estimate for choosing between kernels."""
         raise NotImplementedError
 
+    def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
+        """bool (channels,): those that pass through the C output stage, where the kernel finishes the others; None: all."""
+        return None
+
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         """Numbers of the inputs whose buffer the output may take over."""
         return ()

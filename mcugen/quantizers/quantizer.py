@@ -125,12 +125,18 @@ class Quantizer:
         return np.asarray(codes).astype(np.float32) * np.float32(self.grid.step)
 
     def values(self, x: Float) -> Float:
-        """What QKeras returns, bit for bit: the straight-through sum x + (q - x) in float32.
+        """What QKeras returns for a whole tensor, bit for bit: the straight-through sum x + (q - x) in float32.
 
-        It equals `dequantize(codes(x))` where step is a power of two and abs(x) is below 2**24 steps.
+        It equals `dequantize(codes(x))` where step is a power of two and abs(x) is below 2**24 steps. Unlike `codes`
+        it also serves automatic scales and powers of two of any span: parameters that stay floats, such as those of
+        QBatchNormalization.
         """
         x = flushed(x)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if isinstance(self.args.get("alpha"), str):
+                return x + (-x + self._automatic(x).values)
+            if self.kind.endswith("po2"):
+                return activations.through(self.kind, self.args, x, activations.po2(self.kind, self.args, x))
             q = self.dequantize(activations.codes(self.kind, self.args, self.grid.lo, x, tails=True))
             return activations.through(self.kind, self.args, x, q)
 
@@ -159,11 +165,8 @@ class Quantizer:
             return self._by_mantissa(w)
         grid = self.grid
         if grid.levels is not None:
-            raise McugenError(
-                self.layer,
-                f"{self.kind} cannot quantize weights: its levels are no multiples of a step",
-                "use quantized_bits",
-            )
+            fact = f"{self.kind} cannot quantize weights: its levels are no multiples of a step"
+            raise McugenError(self.layer, fact, "use quantized_bits")
         codes = self.codes(w)
         values = self.dequantize(codes)
         exact = bool(np.array_equal(values, self.values(w)))
@@ -180,9 +183,7 @@ class Quantizer:
 
     def _by_mantissa(self, w: Float) -> Quantized:
         """Power-of-two weights as integer multiples of the smallest power in use."""
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            ideal = activations.po2(self.kind, self.args, w)
-            values = activations.through(self.kind, self.args, w, ideal)
+        values = self.values(w)
         low = scales.lowest_bit(values)
         codes = np.round(np.ldexp(values.astype(np.float64), -low)).astype(np.int64)
         if codes.size and int(np.abs(codes).max()) >= 1 << 15:

@@ -75,13 +75,15 @@ def weights_of(model: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def check_wiring(model: Any, file: Path) -> None:
-    """The layers, called one by one in the order and with the inputs that the loader found, give the model's outputs."""
+def checked_outputs(model: Any, file: Path) -> dict[str, Any]:
+    """All layers' outputs ("layer||"): called one by one as the loader says, they must give the model's outputs."""
     network = load(file)
     shapes = {layer.name: layer.config["shape"] for layer in network.layers if layer.class_name == "InputLayer"}
     rng = np.random.default_rng(0)
     fed = {name: rng.normal(size=(2, *shapes[name])).astype(np.float32) for name in network.inputs}
-    compare_with_whole(model, network, fed, run_layers(tf, model, network.layers, fed))
+    found = run_layers(tf, model, network.layers, fed)
+    compare_with_whole(model, network, fed, found)
+    return {f"{name}||": np.asarray(value) for name, value in found.items()}
 
 
 def main(folder: Path) -> None:
@@ -90,8 +92,8 @@ def main(folder: Path) -> None:
     for name, model in models().items():
         model.save(folder / f"{name}.h5")
         model.save(folder / f"{name}.keras", save_format="keras")
-        np.savez(folder / f"{name}.npz", **weights_of(model))
-        check_wiring(model, folder / f"{name}.h5")
+        outputs = checked_outputs(model, folder / f"{name}.h5")
+        np.savez(folder / f"{name}.npz", **weights_of(model), **outputs)
         if name == "sequential":
             model.save(folder / "saved_model", save_format="tf")
 

@@ -59,6 +59,8 @@ def test_weights(text: str, role: str, results: Any) -> None:
         found = quantizer.weights(w) if role == "kernel" else quantizer.bias(w)
         assert found.codes.shape == w.shape and found.codes.min() >= found.lo and found.codes.max() <= found.hi
         assert np.broadcast_shapes(found.scale.shape, w.shape) == w.shape
+        whole = quantizer.as_kernel() if role == "kernel" else quantizer
+        assert same(whole.values(w), results[key])
         if found.exact:
             assert same(found.values, results[key])
         else:  # the straight-through sum of QKeras

@@ -1,11 +1,12 @@
 """Fuzzes the firmware's protocol natively under ASan and UBSan: `python tests/sim/fuzz_protocol.py --runs 10000000`.
 
-With clang by libFuzzer, guided by coverage; without it by the generator of test_hostile.py. Says which one ran, and how many inputs.
+With clang by libFuzzer, guided by coverage; without it by the generator of test_hostile.py. Says which, and how many inputs.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import shutil
@@ -18,13 +19,13 @@ from pathlib import Path
 from native_port import HERE, SOURCES
 from test_hostile import mutate, request
 
-from mcugen.frames import Frame, encode
-from mcugen.messages import Type
+from mcugen.frames import decode
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
 MAX_BYTES = 1300
 """Longer than the longest request; short, so that inputs stay fast."""
+SEEDS = 300
 DICTIONARY = (0, 1, 2, 7, 8, 9, 1023, 1024, 1025, 2**31, 2**32 - 8, 2**32 - 4, 2**32 - 1)
 _CHECKS = "-fsanitize=fuzzer,address,undefined"
 
@@ -39,27 +40,30 @@ def build_libfuzzer(clang: str, out: Path, defines: tuple[str, ...] = ()) -> Pat
 
 
 def write_corpus(folder: Path) -> None:
-    """One seed a kind of request, both as bytes on the line and as records for fuzz_frames.c."""
+    """Seeds: requests of test_hostile.py, as bytes on the line and as records for fuzz_frames.c, between inferences that run."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = random.Random(1)
-    for number, kind in enumerate(Type):
-        payload = struct.pack("<BIIH", 1, 0, 0, 8)[: (0, 5, 11, 11, 11, 4)[number % 6]]
-        (folder / f"line-{number}").write_bytes(b"\0" + encode(Frame(kind, 1, payload)))
-        record = struct.pack("<BBH", kind, 1, len(payload)) + payload
-        (folder / f"record-{number}").write_bytes(b"\1" + record)
-        run = struct.pack("<BBH", 128, 0xC, 8) + generator.randbytes(8)
-        (folder / f"run-{number}").write_bytes(b"\1" + run + record)
+    for number in range(SEEDS):
+        line = mutate(generator, request(generator))[: MAX_BYTES - 1]
+        (folder / f"line-{number}").write_bytes(b"\0" + line)
+        frame = decode(request(generator)[:-1])
+        record = struct.pack("<BBH", frame.type & 127, frame.sequence, len(frame.payload)) + frame.payload
+        run = struct.pack("<BBH", 128, 0xC, number % 4) + generator.randbytes(8)
+        (folder / f"record-{number}").write_bytes((b"\1" + run + record)[:MAX_BYTES])
 
 
 def run_libfuzzer(target: Path, corpus: Path, runs: int, seed: int, seconds: int) -> tuple[bool, str]:
     """(no finding, summary); at most `seconds`."""
     write_corpus(corpus)
     dictionary = corpus.parent / "words"
-    words = (number.to_bytes(4, "little") for number in DICTIONARY)
-    dictionary.write_text("".join(f'"{"".join(f"\\x{byte:02x}" for byte in word)}"\n' for word in words))
+    words = (number.to_bytes(4, "little").hex("/").replace("/", "\\x") for number in DICTIONARY)
+    dictionary.write_text("".join(f'"\\x{word}"\n' for word in words))
     command = [str(target), f"-runs={runs}", f"-max_len={MAX_BYTES}", f"-seed={seed}", f"-max_total_time={seconds}"]
     command += ["-timeout=20", "-print_final_stats=1", f"-artifact_prefix={corpus.parent}/", f"-dict={dictionary}", str(corpus)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 120, check=False)
+    environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", timeout=seconds + 120, check=False, env=environment
+    )
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     cover = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)
     count = int(executed[1]) if executed else 0

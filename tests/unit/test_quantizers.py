@@ -201,3 +201,10 @@ def test_codes_are_on_the_grid_monotone_and_give_the_values(text: str, x: Any) -
     if quantizer.linear:
         whole = np.clip(np.rint(x.astype(np.float64) / quantizer.step), quantizer.lo, quantizer.hi)
         assert np.array_equal(codes, whole)
+
+
+def test_values_serve_parameters_of_any_span() -> None:
+    quantizer = read("quantized_relu_po2(6, 2048)")
+    assert quantizer.values(np.asarray([0, -1, 1, 3000], np.float32)).tolist() == [2.0**-32, 2.0**-32, 1, 2048]
+    automatic = read("quantized_bits(4,0,1,alpha='auto')")
+    assert automatic.values(np.asarray([[1.0], [-0.5]], np.float32)).ravel().tolist() == [1, pytest.approx(-3 / 7)]
