@@ -256,11 +256,17 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     return mcu_clip((offset + mcu_scale(acc, 1 << f.pre, mult)) >> f.post, f.lo, f.hi);
 }
 
+/* Whether the stage's value lies in its guard: up to `width` above a step, where the float32 steps must decide. */
+MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_fixed f, const int width)
+{
+    return ((offset + mcu_scale(acc, 1 << f.pre, mult)) & ((1 << f.post) - 1)) < width;
+}
+
 /* Each macro below defines a function NAME for one layer. SAT and BITS name the limits: usat 0 to 2^BITS - 1, ssat
  * -2^(BITS - 1) to 2^(BITS - 1) - 1, and sym -127 to 127 (BITS is 8). */
 #ifdef MCU_DSP
 /* All assembly; `used` keeps compilers from dropping arguments that they do not see in use. */
-#define MCU_ASM __attribute__((naked, noinline, used)) static void
+#define MCU_ASM __attribute__((naked, noinline, used)) static
 #define MCU_ARG __attribute__((unused))
 #define MCU_SAT(R, SAT, BITS, POST) MCU_OP_##SAT " " R ", #" #BITS ", " R ", asr #" #POST "\n"
 #define MCU_OP_usat "usat"
@@ -302,7 +308,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 
 /* NAME(x, w, low, high): sums of two channels over PAIRS >= 2 pairs of three pixels that begin STEP elements apart. */
 #define MCU_DOT3(NAME, STEP, PAIRS) \
-    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
+    MCU_ASM void NAME( \
+        MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
     { \
         __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
             "ldr r9, [sp], #4\n sub r4, r4, r7\n sub r3, r3, r6\n sub r2, r2, r5\n" \
@@ -314,13 +321,19 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
     ".if " #PRE " > 8\n lsl " R ", #" #PRE " - 8\n.endif\n.if " #PRE " < 8\n asr " R ", #8 - " #PRE "\n.endif\n"
 #define MCU_IF(ADD, TEXT) ".if " #ADD " >= 0\n" TEXT ".endif\n"
 #define MCU_PLUS(R, BY, ADD) "add " R ", " R ", " BY ", lsl #" #ADD "\n"
+/* Leaves where the fraction of one of r2 to r7 lies in the guard. */
+#define MCU_GUARD(WIDTH) \
+    "mov r8, #(" #WIDTH " << 16) | " #WIDTH "\n pkhbt r9, r4, r3, lsl #16\n pkhbt r10, r2, r7, lsl #16\n" \
+    "pkhbt r11, r6, r5, lsl #16\n uqsub16 r9, r8, r9\n uqsub16 r10, r8, r10\n uqsub16 r11, r8, r11\n" \
+    "orr r9, r9, r10\n orrs r9, r9, r11\n bne 3f\n"
 /* NAME(x, out, w, bytes, mult0, offset0, mult1, offset1, residual): as MCU_DOT3 for bytes / OUT_C pixels, a multiple of
  * three; each sum becomes (offset + (sum << PRE) * mult >> 32 + (residual << ADD)) >> POST, saturated and stored. LOAD
- * (ldrb or ldrsb) fetches residuals, which lie like the output; ADD is -1 where there are none. */
-#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD) \
-    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t bytes, \
-        MCU_ARG int32_t mult0, MCU_ARG int32_t offset0, MCU_ARG int32_t mult1, MCU_ARG int32_t offset1, \
-        MCU_ARG const void *residual) \
+ * (ldrb or ldrsb) fetches residuals, which lie like the output; ADD is -1 where there are none. Where WIDTH > 0 (POST
+ * is then 16), stops before three pixels with a sum for which mcu_guards. Returns how many bytes are left. */
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH) \
+    MCU_ASM int32_t NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, \
+        MCU_ARG int32_t bytes, MCU_ARG int32_t mult0, MCU_ARG int32_t offset0, MCU_ARG int32_t mult1, \
+        MCU_ARG int32_t offset1, MCU_ARG const void *residual) \
     { \
         __asm__("add r3, r1\n push {r1-r11, lr}\n" MCU_LOWER_##SAT(52, POST) MCU_LOWER_##SAT(60, POST) \
             "ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
@@ -335,7 +348,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
             MCU_IF(ADD, #LOAD " r8, [r1, #1]\n" MCU_PLUS("r4", "r9", ADD) #LOAD " r9, [r1, #2 * " #OUT_C "]\n") \
             "lsl r5, #" #PRE "\n smmla r6, r6, r11, r10\n" \
             MCU_IF(ADD, MCU_PLUS("r3", "r12", ADD) #LOAD " r12, [r1, #" #OUT_C "]\n") \
-            MCU_SAT("r4", SAT, BITS, POST) "smmla r5, r5, r11, r10\n" \
+            ".if " #WIDTH " == 0\n" MCU_SAT("r4", SAT, BITS, POST) ".endif\n smmla r5, r5, r11, r10\n" \
+            ".if " #WIDTH " > 0\n" MCU_GUARD(WIDTH) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
             MCU_IF(ADD, MCU_PLUS("r2", "r8", ADD) #LOAD " r8, [r1]\n add r1, #3 * " #OUT_C "\n str r1, [sp, #64]\n" \
                 "ldr r1, [sp, #4]\n" MCU_PLUS("r7", "r9", ADD) MCU_PLUS("r6", "r12", ADD) MCU_PLUS("r5", "r8", ADD)) \
             ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
@@ -347,7 +361,9 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
             "ldr r9, [r1], #4\n strb r7, [lr, #2 * " #OUT_C "]\n" MCU_RAISE_##SAT("r5", "r10") \
             "strb r6, [lr, #" #OUT_C "]\n strb r5, [lr]\n add lr, #3 * " #OUT_C "\n cmp lr, r8\n" \
             ".if " #PAIRS " > 17\n str lr, [sp]\n.endif\n" \
-            "bne 1b\n add sp, #12\n pop {r4-r11, pc}\n"); \
+            "bne 1b\n 3: ldr r0, [sp, #8]\n" \
+            ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
+            "sub r0, r0, lr\n add sp, #12\n pop {r4-r11, pc}\n"); \
     }
 
 #define MCU_TERM4(X) \
@@ -356,7 +372,8 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
 /* NAME(x, w, fours, sums): one pixel by four channels over 4 * fours pairs; words of channels 0, 1 and of 2, 3
  * alternate. sums: of words of either pair, then of w0 of either. Reads 16 bytes beyond x and 8 beyond w. */
 #define MCU_DOT4(NAME) \
-    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t fours, MCU_ARG int32_t sums[4]) \
+    MCU_ASM void NAME( \
+        MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t fours, MCU_ARG int32_t sums[4]) \
     { \
         __asm__("push {r3-r11, lr}\n mov lr, r2\n ldrd r9, r10, [r0], #8\n ldrd r11, r12, [r0], #8\n" \
             "ldr r7, [r1], #4\n ldr r8, [r1], #4\n movs r2, #0\n movs r3, #0\n movs r4, #0\n movs r5, #0\n" \
@@ -395,7 +412,7 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
  * of the input, and from the windows of a row to those of the next; STRIDE 1 or 2, PRE >= 8. Where OUT_W is odd, the
  * second window of a row's last pair is not stored. */
 #define MCU_PLANE(NAME, ROW, NEXT, STRIDE, OUT_W, OUT_C, PRE, POST, SAT, BITS) \
-    MCU_ASM NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t rows, \
+    MCU_ASM void NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, MCU_ARG int32_t rows, \
         MCU_ARG int32_t mult, MCU_ARG int32_t offset) \
     { \
         __asm__("push {r2-r11, lr}\n" MCU_LOWER_##SAT(48, POST) \
@@ -434,19 +451,28 @@ MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const m
         for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 0, low + i, high + i); \
     }
 
-#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD) \
-    static void NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t bytes, int32_t mult0, int32_t offset0, \
-        int32_t mult1, int32_t offset1, const void *residual) \
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH) \
+    static int32_t NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t bytes, int32_t mult0, \
+        int32_t offset0, int32_t mult1, int32_t offset1, const void *residual) \
     { \
         const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS)}; \
         const MCU_LOAD_##LOAD *r = residual; \
-        for (int32_t i = 0; i < bytes; i += OUT_C, x += STEP) { \
-            int32_t low, high; \
-            mcu_dot(x, w, 1, STEP, PAIRS, 0, &low, &high); \
-            const int32_t more[2] = {ADD < 0 ? 0 : r[i], ADD < 0 ? 0 : r[i + 1]}; \
-            out[i] = (uint8_t)mcu_finish(low, mult0, offset0 + more[0] * (1 << (ADD < 0 ? 0 : ADD)), f); \
-            out[i + 1] = (uint8_t)mcu_finish(high, mult1, offset1 + more[1] * (1 << (ADD < 0 ? 0 : ADD)), f); \
+        for (; bytes > 0; bytes -= 3 * OUT_C, x += 3 * STEP, out += 3 * OUT_C, r += ADD < 0 ? 0 : 3 * OUT_C) { \
+            int32_t low[3], high[3], guards = 0; \
+            for (int32_t i = 0; i < 3; i++) { \
+                mcu_dot(x + i * STEP, w, 1, STEP, PAIRS, 0, low + i, high + i); \
+                if (WIDTH > 0) guards |= mcu_guards(low[i], mult0, offset0, f, WIDTH); \
+                if (WIDTH > 0) guards |= mcu_guards(high[i], mult1, offset1, f, WIDTH); \
+            } \
+            if (guards) break; \
+            for (int32_t i = 0; i < 3; i++) { \
+                const int32_t at = i * OUT_C, more0 = ADD < 0 ? 0 : r[at], more1 = ADD < 0 ? 0 : r[at + 1]; \
+                const int32_t by = 1 << (ADD < 0 ? 0 : ADD); \
+                out[at] = (uint8_t)mcu_finish(low[i], mult0, offset0 + more0 * by, f); \
+                out[at + 1] = (uint8_t)mcu_finish(high[i], mult1, offset1 + more1 * by, f); \
+            } \
         } \
+        return bytes; \
     }
 
 #define MCU_DOT4(NAME) \

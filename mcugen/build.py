@@ -27,7 +27,7 @@ from mcugen.toolchain import Image, compile_firmware
 
 MANIFEST = "mcugen.json"
 VECTORS = "vectors.npz"
-_OPTIMISE = {"time": ("-O3",), "flash": ("-Os",), "ram": ("-O2",)}
+_OPTIMISE = {"time": ("-O2",), "flash": ("-Os",), "ram": ("-O2",)}
 _HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "hot.h")
 
 

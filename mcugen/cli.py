@@ -144,6 +144,7 @@ def verify_command(**options: Any) -> int:
 @_GOAL
 @_grid_options
 @_JSON
+@click.option("--on", "engine", help="Also read every layer's count from a board's serial port, or from unicorn or renode.")
 @click.option("--compare", type=click.Path(path_type=Path), help="JSON of an earlier profile to compare with.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the cost by layer (PNG).")
 def profile_command(**options: Any) -> int:
@@ -222,6 +223,22 @@ def test_command(**options: Any) -> int:
     from mcugen.commands.test import test_device
 
     return test_device(**options)
+
+
+@command("init-ci")
+@click.argument("kind", type=click.Choice(["github", "gitlab"]))
+@click.option("--model", type=click.Path(path_type=Path), help="The model in the repository (default: the only one there).")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=".", show_default=True, help="The repository's folder.")
+@_BOARD
+@click.option("--flash-limit", type=click.IntRange(1), help="Bytes of flash allowed (default: all of the board's).")
+@click.option("--ram-limit", type=click.IntRange(1), help="Bytes of RAM allowed (default: all of the board's).")
+@click.option("--install", default="mcugen", show_default=True, help="What pip is to install: a version, a wheel, an address.")
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+def init_ci_command(**options: Any) -> int:
+    """Write a workflow for GitHub or GitLab: build within a budget, verify and test on the simulated board, keep the report."""
+    from mcugen.commands.init_ci import init_ci
+
+    return init_ci(**options)
 
 
 @command("boards")

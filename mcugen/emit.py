@@ -42,15 +42,17 @@ def environment() -> jinja2.Environment:
     )
 
 
-def emit(graph: Graph, calls: Sequence[Call], plan: Plan) -> Sources:
-    """The model as C; identifiers start with the model's name, so several models can share an image."""
+def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Sources:
+    """The model as C; identifiers start with the model's name, so several models can share an image.
+
+    digest: `graph_digest` of the graph that gives the model its meaning, whatever was reshaped for its kernels.
+    """
     model = identifier(graph.name)
     env = environment()
     names = {call.node.name: f"{model}_s{i:02d}_{identifier(call.node.name)}" for i, call in enumerate(calls)}
     bodies = [_render(env, call, names[call.node.name]) for call in calls if call.kernel.template]
     computing = [call for call in calls if call.kernel.template]
     steps = {call.node.name: names[call.node.name] for call in computing}
-    digest = graph_digest(graph)
     context = {
         "version": __version__,
         "model": model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def promised(graph: Graph) -> frozenset[str]:
 def range_before_codes(node: Node, graph: Graph, ranges: Mapping[str, Range | None]) -> Range | None:
     """The values that a node's quantizer sees, or that it stores in float; None where they are not known."""
     if "epilogue" not in node.attrs:
-        return None
+        return _together([ranges[name] for name in node.inputs]) if node.op != "curve" else None
     first = graph[node.inputs[0]].type
     start = of_sums(node) if "acc_lo" in node.attrs else ranges[node.inputs[0]]
     if "acc_lo" not in node.attrs and first.kind == "int":
@@ -49,6 +49,16 @@ def range_before_codes(node: Node, graph: Graph, ranges: Mapping[str, Range | No
     others = [ranges[name] for name in node.inputs[1:]]
     epilogue: Epilogue = node.attrs["epilogue"]
     return None if start is None else follow(epilogue.steps, start, others)
+
+
+def _together(found: Sequence[Range | None]) -> Range | None:
+    """One range for all channels of several tensors and zero padding; None where one of them is not known."""
+    known = [each for each in found if each is not None]
+    if len(known) < len(found) or not known:
+        return None
+    ends = [np.array([min(0.0, *(float(each.lo.min()) for each in known))])]
+    ends.append(np.array([max(0.0, *(float(each.hi.max()) for each in known))]))
+    return Range(ends[0], ends[1], None)
 
 
 def _doubts(node: Node, before: Range | None) -> list[str]:
@@ -95,7 +105,8 @@ def _returns_sum(quantizer: Quantizer) -> bool:
 def _place_matters(quantizer: Quantizer) -> bool:
     """Whether TensorFlow's code for the last elements of a tensor gives other codes within 32 floats of any border."""
     table = Step("quantize", quantizer=quantizer).table
-    if table is None or not (quantizer.kind.endswith("po2") or quantizer.args.get("use_real_sigmoid")):
+    real = quantizer.kind == "quantized_sigmoid" and quantizer.args["use_real_sigmoid"]
+    if table is None or not (quantizer.kind.endswith("po2") or real):
         return False
     near = float_to_ordered(table.breakpoints)[:, None] + np.arange(-32, 33)
     x = ordered_to_float(near.ravel())

@@ -51,26 +51,31 @@ def refusals(network: Network, compile_network: Callable[[Network], Graph]) -> l
             compile_network(network)
             break
         except McugenError as error:
-            found.append(Finding("refused", error.node, error.fact, error.remedy))
             names = [layer.name for layer in network.layers if layer.class_name != "InputLayer"]
             own = [name for name in names if error.node == name or error.node.startswith(f"{name}/")]
-            if not own or set(own) >= set(network.outputs):
+            if own or not found:
+                found.append(Finding("refused", error.node, error.fact, error.remedy))
+            if not own:
                 break
             network = _cut(network, max(own, key=len))
+            if not network.outputs:
+                break
     return found
 
 
 def _cut(network: Network, name: str) -> Network:
-    """The network with a layer's output as a further input, without what only that layer needed."""
+    """The network with a layer's output as a further input, and what it read as outputs."""
     shape = output_shapes(network)[name]
+    read = next(layer.inputs for layer in network.layers if layer.name == name)
+    outputs = tuple(dict.fromkeys(x for x in (*network.outputs, *read) if x != name and x not in network.inputs))
     layers = [Layer(name, "InputLayer", {"shape": shape}, ()) if x.name == name else x for x in network.layers]
-    needed = set(network.outputs)
+    needed = set(outputs)
     for layer in reversed(layers):
         if layer.name in needed:
             needed.update(layer.inputs)
     kept = tuple(layer for layer in layers if layer.name in needed)
     inputs = tuple(layer.name for layer in kept if layer.class_name == "InputLayer")
-    return replace(network, layers=kept, inputs=inputs)
+    return replace(network, layers=kept, inputs=inputs, outputs=outputs)
 
 
 def lost(network: Network) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcugen.epilogue import Epilogue, Fixed
+from mcugen.guard import POST, guard
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
@@ -21,6 +22,7 @@ DEEP_BYTES = 20480  # of scratch where weights stream from flash for every tile:
 STRIP_BYTES = 10240  # of cache that a depthwise layer's passes over one strip may take
 LINE_BYTES = 32
 _REACH = 4095  # largest offset in a load, a store or an addition
+_WIDEST = 255  # guard that MCU_ROW can compare with
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ class Packed:
 
 
 def pack_pairs(rows: Int, source: TensorType, may_negate: Array, whole: int) -> Packed:
-    """Weight rows (even number of channels, terms) to words of two channels by two terms, `whole` terms or a multiple a part.
+    """Weight rows (even number of channels, terms) to words of two channels by two terms.
 
-    A lane is w0 + 256 * w1, for which it must fit 16 bits; negating a channel may help (may_negate: per pair). Where a pair
-    has no such signs, all words are split.
+    A part is `whole` terms or a multiple. A lane is w0 + 256 * w1, for which it must fit 16 bits; negating a channel may
+    help (may_negate: per pair). Where a pair has no such signs, all words are split.
     """
     low, high = rows[0::2], rows[1::2]
     signs = np.zeros((len(low), 2), np.int64)
@@ -80,39 +82,41 @@ def _longest_sum(pieces: Int, source: TensorType) -> int:
 
 @dataclass(frozen=True)
 class Finish:
-    """A fixed output stage that the loops in assembly finish by themselves.
+    """An output stage that MCU_ROW and MCU_PLANE finish by themselves: numbers as in `Fixed`, in `Guard` if width > 0.
 
-    slow: channels without a proof, which pass through the C stage; operand: number of the residual's input, 0 if none.
+    slow: channels that pass through the C stage; width: of the guard; operand: the residual's input, 0 if none.
     """
 
-    form: Fixed
+    pre: int
+    post: int
+    lo: int
+    hi: int
+    mult: Int
+    offset: Int
     slow: Array
-    operand: int
-    signed_operand: bool
-
-    @property
-    def shift(self) -> int:
-        shift = self.form.residual_shift
-        return -1 if shift is None or not self.operand else shift
+    width: int = 0
+    operand: int = 0
+    shift: int = -1
+    signed_operand: bool = False
 
     @property
     def saturate(self) -> str:
         """SAT and BITS of firmware/mcu_int8.h."""
-        bits = self.form.hi.bit_length()
-        if (self.form.lo, self.form.hi) == (-127, 127):
+        bits = self.hi.bit_length()
+        if (self.lo, self.hi) == (-127, 127):
             return "sym, 8"
-        return f"ssat, {bits + 1}" if self.form.lo < 0 else f"usat, {bits}"
+        return f"ssat, {bits + 1}" if self.lo < 0 else f"usat, {bits}"
 
     @property
     def arguments(self) -> str:
         """The arguments of MCU_ROW from PRE on."""
         load = "ldrsb" if self.signed_operand else "ldrb"
-        return f"{self.form.pre}, {self.form.post}, {self.saturate}, {load}, {self.shift}"
+        return f"{self.pre}, {self.post}, {self.saturate}, {load}, {self.shift}, {self.width}"
 
     @property
     def limits(self) -> str:
         """Initialisers of a mcu_fixed."""
-        return f"{self.form.pre}, {self.form.post}, {self.form.lo}, {self.form.hi}"
+        return f"{self.pre}, {self.post}, {self.lo}, {self.hi}"
 
     def plus(self, at: str) -> str:
         """What a residual adds to the offset of the element `at`."""
@@ -123,32 +127,41 @@ class Finish:
 
     def table(self, signs: Int) -> Constant:
         """Multiplier and offset of every channel, of a dummy too where `signs` has one more."""
-        channels = len(self.slow)
         values = np.zeros((len(signs), 2), np.int64)
-        values[:channels] = np.stack([np.broadcast_to(v, channels) for v in (self.form.mult, self.form.offset)], axis=-1)
-        values[:channels][self.slow] = 0
+        values[: len(self.slow)] = np.where(self.slow[:, None], 0, np.stack([self.mult, self.offset], axis=-1))
         values[:, 0] *= signs
         return Constant("finish", "int32_t", values.astype(np.int32))
 
 
-def finish_of(node: Node, sources: Sequence[TensorType]) -> Finish | None:
-    """The stage, if it is fixed for most channels, has 8-bit output with limits of whole bits and at most a residual."""
+def finish_of(node: Node, sources: Sequence[TensorType], guarded: bool = False) -> Finish | None:
+    """The stage, if it is fixed or guarded for most channels, makes bytes with limits of whole bits, adds at most a residual.
+
+    guarded: whether the kernel can detect the guard's bands.
+    """
     epilogue: Epilogue = node.attrs["epilogue"]
-    form = epilogue.form
-    if not isinstance(form, Fixed) or node.type.bits != 8 or node.type.layout != "hwc":
+    form, channels, residual = epilogue.form, node.type.channels, epilogue.residual
+    finish = None
+    if node.type.bits != 8 or node.type.layout != "hwc" or 2 * channels >= _REACH:
         return None
-    top, residual = form.hi + 1, epilogue.residual
-    whole = top & (top - 1) == 0 and form.hi > 0 and form.lo in (0, -top)
-    if not (whole or (form.lo, form.hi) == (-127, 127)) or 2 * node.type.channels >= _REACH:
+    if isinstance(form, Fixed):
+        mult, offset, slow = (np.broadcast_to(value, channels) for value in (form.mult, form.offset, ~form.proved))
+        finish = Finish(form.pre, form.post, form.lo, form.hi, mult, offset, slow)
+    if guarded and (finish is None or finish.slow.any()) and (line := guard(node)) is not None:
+        slow = line.width > _WIDEST
+        width = int(line.width[~slow].max(initial=1))
+        finish = Finish(line.pre, POST, line.lo, line.hi, line.mult, line.offset, slow, width)
+    if finish is None or 2 * int(finish.slow.sum()) > channels:
         return None
-    slow = np.broadcast_to(~form.proved, node.type.channels)
-    if 2 * int(slow.sum()) > slow.size:
+    top = finish.hi + 1
+    whole = top & (top - 1) == 0 and finish.hi > 0 and finish.lo in (0, -top)
+    if not whole and (finish.lo, finish.hi) != (-127, 127):
         return None
     if len(sources) == 1:
-        return Finish(form, slow, 0, False)
-    if len(sources) > 2 or residual is None or form.residual_shift is None or not _eight_bits(sources[residual.operand]):
+        return finish
+    shift = form.residual_shift if isinstance(form, Fixed) else None
+    if len(sources) > 2 or residual is None or shift is None or not _eight_bits(sources[residual.operand]):
         return None
-    return Finish(form, slow, residual.operand, sources[residual.operand].signed)
+    return replace(finish, operand=residual.operand, shift=shift, signed_operand=sources[residual.operand].signed)
 
 
 def _eight_bits(source: TensorType) -> bool:
@@ -210,7 +223,8 @@ def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None) ->
     if not flat and column * g["sw"] % 2:
         column += 1  # windows then begin at whole words
     mixed = g["in_c"] % 4 == 0
-    packed = pack_pairs(_columns(node, column, mixed), sources[0], ~_slow_pairs(finish, g["out_c"]), 4)
+    keep = _slow_pairs(None if finish is None or finish.width else finish, g["out_c"])  # the C stage takes plain sums
+    packed = pack_pairs(_columns(node, column, mixed), sources[0], ~keep, 4)
     room = (TILE_BYTES // (2 * column) - g["kw"]) // g["sw"] + 1
     if packed.words.nbytes < TILE_BYTES:
         room = min(room, TILE_BYTES // g["out_c"])
@@ -251,12 +265,12 @@ class FastConv(Kernel):
         return plain and max(left, right) < kw and _takes(node, sources)
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
-        finish = finish_of(node, sources)
+        finish = finish_of(node, sources, guarded=True)
         return None if _slow_pairs(finish, node.type.channels).all() else finish
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
         finish = self._finish(node, sources)
-        if finish is None:
+        if finish is None or finish.width:
             return None
         asked: Array = np.repeat(_slow_pairs(finish, node.type.channels), 2)[: node.type.channels]
         return asked
@@ -277,6 +291,8 @@ class FastConv(Kernel):
         finish, layout = self._finish(node, sources), self._layout(node, sources)
         g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
         groups = [(part, key, size) for part in parts for key in ("groups", "slow") for size, _ in part[key]]
+        width = 0 if finish is None else finish.width
+        row = any(part["row"] for part in parts)
         rest = g["out_h"] % layout.deep
         return {
             **g, "flat": layout.flat, "mixed": int(layout.mixed), "column": layout.column, "step": layout.step,
@@ -284,8 +300,8 @@ class FastConv(Kernel):
             "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "finish": finish, "parts": parts,
-            "row": any(part["row"] for part in parts), "dot3": any(size == 3 for _, _, size in groups),
-            "staged": any(key == "slow" or not part["finished"] for part, key, _ in groups),
+            "row": row, "width": width, "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
+            "staged": bool(width) or any(key == "slow" or not part["finished"] for part, key, _ in groups),
             "rest": any(key == "groups" and part["finished"] for part, key, _ in groups),
         }  # fmt: skip
 
@@ -300,7 +316,7 @@ class FastConv(Kernel):
         three, two, one = (sum(counts) for counts in zip(*(_cut(width, layout.triples) for width in widths), strict=True))
         columns = sum((width - 1) * g["sw"] + g["kw"] for width in widths) * g["kh"]
         widening = columns * (g["in_c"] * (1.3 if layout.mixed else 1.9) + (0 if layout.flat else 5)) + 150 * len(widths)
-        end = 40 if finish is None else 28 if finish.shift >= 0 else 18
+        end = 40 if finish is None else 28 if finish.shift >= 0 else 24 if finish.width else 18
         pairs, more = packed.words.shape[1], 45 * (packed.parts - 1)
         groups = three * (6.1 * pairs + end + more) + two * (7.3 * pairs + 22 + more) + one * (4.1 * pairs + 15 + more)
         return float(g["out_h"] * (widening + -(-g["out_c"] // 2) * (groups + 10 * len(widths))))
@@ -406,7 +422,7 @@ class FastDepthwise(Kernel):
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources)
-        return finish if finish is not None and finish.form.pre >= 8 and not finish.operand else None
+        return finish if finish is not None and finish.pre >= 8 and not finish.operand else None
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         weights: Int = node.attrs["weights"][:, :, :, 0]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcugen.absorb import absorb_signs
 from mcugen.boards import load_board
-from mcugen.emit import Sources, emit
+from mcugen.emit import Sources, emit, graph_digest
 from mcugen.fuse import fuse
 from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
@@ -45,9 +46,10 @@ def lower(network: Network, grid: InputGrid | None = None) -> Graph:
 
 def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapping[str, int] | None = None) -> Compiled:
     """Kernels, memory and C for an integer graph."""
-    calls = select_kernels(graph, board, goal)
-    plan = plan_memory(graph, calls, board, reserved)
-    return Compiled(graph, board, calls, plan, emit(graph, calls, plan), goal)
+    shaped = absorb_signs(graph) if goal == "time" else graph
+    calls = select_kernels(shaped, board, goal)
+    plan = plan_memory(shaped, calls, board, reserved)
+    return Compiled(graph, board, calls, plan, emit(shaped, calls, plan, graph_digest(graph)), goal)
 
 
 def compile_model(path: Path | str, board: str = "nucleo-h743zi", goal: str = "time", grid: InputGrid | None = None) -> Compiled:

@@ -141,7 +141,7 @@ def sigmoid(x: Float) -> Float:
 
 def packet_sigmoid(x: Float) -> Float:
     """tf.math.sigmoid in packets: Eigen's scalar_logistic_op<float> (Eigen/src/Core/functors/UnaryFunctors.h)."""
-    half = np.minimum(np.asarray(x, F), F(16.6355324)) * F(0.5)
+    half = np.clip(np.asarray(x, F), F(-200), F(16.6355324)) * F(0.5)  # below -200 it is zero in any case
     m = np.floor(half * F(1.44269504088896341) + F(0.5))
     r = m * F(2.12194440e-4) + (m * F(-0.693359375) + half)
     square = r * r

@@ -26,7 +26,7 @@ TOOLCHAINS = ("auto", "gcc", "zig")
 TIMEOUT_S = 600
 _ARM = {
     "gcc": ("-ffreestanding", "-fno-common"),
-    "zig": ("-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-Wno-unused-command-line-argument"),
+    "zig": ("-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-Wno-unused-command-line-argument", "-fno-unroll-loops"),
 }
 _LINK = {"gcc": ("-nostdlib", "-nostartfiles"), "zig": ()}
 _LIBRARIES = {"gcc": ("-lgcc",), "zig": ()}
@@ -120,7 +120,7 @@ def compile_firmware(
         flags = [*cpu, *WARNINGS, *_ARM[kind], *opt, *sections, *macros, f"-I{work}", f"-I{data_dir('firmware')}"]
         objects = _compile(command, flags, files, work)
         elf = work / f"{name}.elf"
-        link = [*cpu, *_LINK[kind], *opt, "-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{script}"]
+        link = [*cpu, *_LINK[kind], "-O2", "-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{script}"]
         run([*command, *link, *map(str, objects), *_LIBRARIES[kind], "-o", str(elf)], "linking the firmware")
         binary = elf.with_suffix(".bin")
         binary.write_bytes(binary_image(elf, board.home("code")))

@@ -10,9 +10,9 @@ import click
 from mcugen.boards import load_board
 from mcugen.cli import save_json
 from mcugen.commands.common import make_grid, read_graph
-from mcugen.plan import Plan, plan_memory
+from mcugen.pipeline import compile_graph
+from mcugen.plan import Plan
 from mcugen.report import table
-from mcugen.select import select_kernels
 
 
 def plan(
@@ -20,8 +20,8 @@ def plan(
 ) -> int:
     graph = read_graph(model, make_grid(input_scale, input_offset))
     chosen = load_board(board)
-    calls = select_kernels(graph, chosen, goal)
-    found = plan_memory(graph, calls, chosen)
+    compiled = compile_graph(graph, chosen, goal)
+    calls, found = compiled.calls, compiled.plan
     names = [call.node.name for call in calls]
     rows = [
         (", ".join(p.buffer.tensors), p.bank, p.offset, p.buffer.bytes, _time(p.buffer.first, names), _time(p.buffer.last, names))

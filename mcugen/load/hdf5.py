@@ -60,9 +60,14 @@ def contents(path: Path, group: str, node: str) -> Contents:
             said = ["it takes too long"]
         if not target.is_file() or done.returncode != 0:
             raise McugenError(node, f"the file is damaged ({said[0][:200]})", "save the model again")
-        with np.load(target, allow_pickle=False) as file:
-            index = json.loads(file["index"].tobytes())
-            arrays = {path: file[f"a{number}"] for path, number in index["arrays"].items()}
+        return read_dump(target)
+
+
+def read_dump(target: Path) -> Contents:
+    """The .npz file that `hdf5_dump.py` writes."""
+    with np.load(target, allow_pickle=False) as file:
+        index = json.loads(file["index"].tobytes())
+        arrays = {path: file[f"a{number}"] for path, number in index["arrays"].items()}
     return Contents(index["config"], arrays, index["problems"], index["names"])
 
 

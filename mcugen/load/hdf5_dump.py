@@ -90,21 +90,23 @@ class Dump:
         self.arrays.append(value)
 
 
-def main(source: str, target: str, group: str, cpu_seconds: str, memory_bytes: str) -> None:
-    limit(int(cpu_seconds), int(memory_bytes))
-    dump = Dump()
+def dump(source: str, target: str, group: str) -> None:
+    """Write what the file `source` holds below `group` to the .npz file `target`."""
+    found = Dump()
     with h5py.File(source, "r") as file:
         config = file.attrs.get("model_config")
-        dump.index["config"] = config.decode() if isinstance(config, bytes) else config
+        found.index["config"] = config.decode() if isinstance(config, bytes) else config
         if group in file:
-            dump.walk(file[group], "", 0)
-    text = np.frombuffer(json.dumps(dump.index).encode(), np.uint8)
-    np.savez(target, index=text, **{f"a{number}": value for number, value in enumerate(dump.arrays)})
+            found.walk(file[group], "", 0)
+    text = np.frombuffer(json.dumps(found.index).encode(), np.uint8)
+    named: dict[str, Any] = {f"a{number}": value for number, value in enumerate(found.arrays)}
+    np.savez(target, index=text, **named)
 
 
 if __name__ == "__main__":
+    limit(int(sys.argv[4]), int(sys.argv[5]))
     try:
-        main(*sys.argv[1:])
+        dump(*sys.argv[1:4])
     except Exception as error:  # h5py raises many kinds on damaged files
         print(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}", file=sys.stderr)
         sys.exit(1)

@@ -51,7 +51,8 @@ INPUT_KINDS: dict[str, Any] = {
     "a sum": None,
 }
 LAYERS: dict[str, Json] = {
-    "BatchNormalization": {}, "QBatchNormalization": {"gamma_quantizer": "quantized_bits(8,2,1)", "beta_quantizer": "quantized_bits(8,2,1)"},
+    "BatchNormalization": {},
+    "QBatchNormalization": {"gamma_quantizer": "quantized_bits(8,2,1)", "beta_quantizer": "quantized_bits(8,2,1)"},
     "Activation(relu)": {"activation": "relu"}, "Activation(relu6)": {"activation": "relu6"},
     "Activation(hard_sigmoid)": {"activation": "hard_sigmoid"}, "Activation(sigmoid)": {"activation": "sigmoid"},
     "Activation(sigmoid) last": {"activation": "sigmoid"}, "Activation(tanh) last": {"activation": "tanh"},
@@ -141,11 +142,12 @@ def behind(name: str, kind: str) -> Branch:
     made.add(class_name, merges=2 if class_name in MERGING else 0, **LAYERS[name])
     if name.endswith(" last"):
         return made
-    made.add("QActivation", activation=ACT) if class_name in FLOATING else None
+    if class_name in FLOATING:
+        made.add("QActivation", activation=ACT)
     return made.add("Flatten").add("QDense", units=3, kernel_quantizer=BITS).add("QActivation", activation=ACT)
 
 
 MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
-FLOATING = ("BatchNormalization", "QBatchNormalization", "Activation", "LeakyReLU", "PReLU", "ReLU", "Rescaling", "Softmax", "Add",
-            "Subtract", "Multiply", "Average", "AveragePooling2D", "AveragePooling1D", "QAveragePooling2D",
+FLOATING = ("BatchNormalization", "QBatchNormalization", "Activation", "LeakyReLU", "PReLU", "ReLU", "Rescaling", "Softmax",
+            "Add", "Subtract", "Multiply", "Average", "AveragePooling2D", "AveragePooling1D", "QAveragePooling2D",
             "GlobalAveragePooling2D", "GlobalAveragePooling1D", "QGlobalAveragePooling2D")  # fmt: skip

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from mcugen.build import link
 from mcugen.cli import main
 from mcugen.commands.common import progress_text
 from mcugen.engines.simulated_port import SimulatedPort
 from mcugen.errors import McugenError
 from mcugen.frames import decode
 from mcugen.messages import Type
+from mcugen.pipeline import Compiled
+from mcugen.toolchain import Image
 from tests.unit.model_files import write_h5
 from tests.unit.test_cli import sample
 
@@ -31,6 +34,22 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("inputs") / "x.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (COUNT, 6, 6, 2)).astype(np.uint8))
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same firmware is linked once."""
+    folder = tmp_path_factory.mktemp("images")
+
+    def once(compiled: Compiled, _: Path, toolchain: str = "auto") -> Image:
+        made = folder / compiled.sources.digest
+        if not (made / "firmware.elf").exists():
+            link(compiled, made, toolchain)
+        return Image(made / "firmware.elf", made / "firmware.bin", toolchain, compiled.board, {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mcugen.running.link", once)
+        yield
 
 
 class Line:
