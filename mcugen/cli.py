@@ -215,9 +215,11 @@ def flash_command(**options: Any) -> int:
 @command("test")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--port", required=True, help="Serial port (any pyserial URL), auto, or unicorn.")
+@click.option("--port", required=True, multiple=True,
+              help="Serial port (any pyserial URL), auto, or unicorn; several are tested at once.")  # fmt: skip
 @_grid_options
 @_JSON
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write the result as JUnit XML.")
 def test_command(**options: Any) -> int:
     """Ask the device behind PORT for outputs and compare them with the reference, integer by integer."""
     from mcugen.commands.test import test_device

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 import jinja2
 
+from mcugen import budget
 from mcugen.boards import load_board
+from mcugen.budget import Limits
 from mcugen.errors import McugenError
 from mcugen.inputs import write_text
 from mcugen.resources import data_dir
@@ -40,7 +42,8 @@ def init_ci(
         raise McugenError("--install", f"{install!r} is no requirement of pip", "give one such as mcugen==0.1.0, without spaces")
     chosen = load_board(board)
     path = _inside(model or _find(output), output)
-    limits = (flash_limit or chosen.home("code").size, ram_limit or sum(r.size for r in chosen.regions if "arena" in r.use))
+    asked = Limits(flash_limit, ram_limit)
+    limits = (budget.flash_limit(chosen, asked), budget.ram_limit(chosen, asked))
     steps = ci_steps(path, board, *limits)
     target = output / WHERE[kind]
     if target.exists() and not force:
@@ -55,7 +58,7 @@ def init_ci(
     except OSError as error:
         raise McugenError(str(target), f"cannot be written ({error.strerror})", "name another folder with -o") from error
     write_text(target, text)
-    click.echo(f"wrote {target}: {path} within {limits[0]:,} bytes of flash and {limits[1]:,} of RAM; commit it, and docs/ci.md says more")
+    click.echo(f"wrote {target}: {path} within {limits[0]:,} bytes of flash and {limits[1]:,} of RAM; commit it")
     return 0
 
 
@@ -83,7 +86,8 @@ def _find(folder: Path) -> Path:
     found = [path for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES and not _hidden(path.relative_to(folder))]
     if len(found) == 1:
         return found[0]
-    fact = f"{len(found)} models are below it ({', '.join(str(p.relative_to(folder)) for p in found[:5])})" if found else "holds no model"
+    names = ", ".join(str(path.relative_to(folder)) for path in found[:5])
+    fact = f"holds {len(found)} models ({names})" if found else "holds no model"
     raise McugenError(str(folder), fact, "name the model with --model")
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import click
 import numpy as np
@@ -16,7 +20,7 @@ from mcugen.commands.common import make_grid, progress
 from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.host import to_bytes
 from mcugen.errors import CheckFailed, McugenError
-from mcugen.inputs import read_inputs
+from mcugen.inputs import read_inputs, write_text
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, TensorType
 from mcugen.pipeline import integer_graph
@@ -25,32 +29,103 @@ from mcugen.running import open_port
 from mcugen.toolchain import Image
 
 
-def test_device(
-    folder: Path, inputs: tuple[Path, ...], port: str, input_scale: float, input_offset: int, json_path: Path | None
-) -> int:
-    manifest = read_manifest(folder)
-    encoded, expected = _vectors(folder, manifest, inputs, input_scale, input_offset)
-    board, digest = load_board(manifest["board"]), bytes.fromhex(manifest["digest"])
-    if port == "auto":
-        from mcugen.flashing.probes import find_port
+@dataclass(frozen=True)
+class Work:
+    """What every device is asked, and what it must answer."""
 
-        port = find_port()
-    if port in ENGINES:
-        image = Image(folder / "firmware.elf", folder / "firmware.bin", manifest["toolchain"], board, {})
-        device = open_engine(port, image, digest=digest, timeout=600.0)
-    else:
-        device = open_port(port, board, digest)
-    with device:
-        hello = device.hello()
-        result = compare(device, encoded, expected)
-    result |= {"port": port, "model": hello.model, "board": hello.board, "digest": manifest["digest"]}
-    save_json(json_path, result)
-    click.echo(f"{hello.model} on {hello.board} at {port}: {result['equal']:,} of {result['values']:,} output bytes equal")
-    click.echo(f"{result['samples']} samples, {result['cycles']:,} {device.counter} each, stack {result['stack_bytes']:,} bytes")
-    if result["first_difference"] is not None:
-        raise CheckFailed(port, f"output differs: {result['first_difference']}", "run `mcugen verify` to find the layer")
-    click.echo("passed")
-    return 0
+    folder: Path
+    manifest: dict[str, Any]
+    encoded: list[list[bytes]]
+    expected: list[list[bytes]]
+
+
+def test_device(
+    folder: Path, inputs: tuple[Path, ...], port: tuple[str, ...], input_scale: float, input_offset: int,
+    json_path: Path | None, junit: Path | None,
+) -> int:  # fmt: skip
+    manifest = read_manifest(folder)
+    work = Work(folder, manifest, *_vectors(folder, manifest, inputs, input_scale, input_offset))
+    ports = _resolve(port)
+    started = time.monotonic()
+    with ThreadPoolExecutor(max_workers=len(ports)) as pool:
+        outcomes = list(pool.map(lambda name: _outcome(work, name, quiet=len(ports) > 1), ports))
+    results = [result for result, _ in outcomes]
+    passed = all(result["passed"] for result in results)
+    save_json(json_path, results[0] if len(results) == 1 else {"passed": passed, "devices": results})
+    if junit is not None:
+        write_text(junit, junit_report(results, time.monotonic() - started))
+    for result in results:
+        _tell(result, len(results) > 1)
+    errors = [error for _, error in outcomes if error is not None]
+    if len(ports) == 1 and errors:
+        raise errors[0]
+    click.echo("passed" if passed else f"FAILED: {sum(not result['passed'] for result in results)} of {len(results)} devices")
+    return max((error.exit_code for error in errors), default=0)
+
+
+def _resolve(names: tuple[str, ...]) -> list[str]:
+    """`auto` becomes the only board's port; no real port twice."""
+    from mcugen.flashing.probes import find_port
+
+    ports = [find_port() if name == "auto" else name for name in names]
+    twice = {name for name in ports if ports.count(name) > 1 and name not in ENGINES}
+    if twice:
+        raise McugenError("--port", f"{', '.join(sorted(twice))} is named twice", "name every board once")
+    return ports
+
+
+def _outcome(work: Work, port: str, quiet: bool) -> tuple[dict[str, Any], McugenError | None]:
+    """The result of one device; errors become results, so that one device's do not hide another's."""
+    started = time.monotonic()
+    about: dict[str, Any] = {"port": port, "digest": work.manifest["digest"]}
+    try:
+        with _open(work, port) as device:
+            hello = device.hello()
+            about |= {"model": hello.model, "board": hello.board, "counter": device.counter}
+            about |= compare(device, work.encoded, work.expected, quiet)
+        if about["first_difference"] is not None:
+            raise CheckFailed(port, f"output differs: {about['first_difference']}", "run `mcugen verify` to find the layer")
+    except McugenError as error:
+        return {**about, "passed": False, "error": str(error), "seconds": round(time.monotonic() - started, 3)}, error
+    return {**about, "seconds": round(time.monotonic() - started, 3)}, None
+
+
+def _open(work: Work, port: str) -> Device:
+    board, digest = load_board(work.manifest["board"]), bytes.fromhex(work.manifest["digest"])
+    if port not in ENGINES:
+        return open_port(port, board, digest)
+    image = Image(work.folder / "firmware.elf", work.folder / "firmware.bin", work.manifest["toolchain"], board, {})
+    return open_engine(port, image, digest=digest, timeout=600.0)
+
+
+def _tell(result: dict[str, Any], several: bool) -> None:
+    if "equal" in result:
+        place = f"{result['model']} on {result['board']} at {result['port']}"
+        click.echo(f"{place}: {result['equal']:,} of {result['values']:,} output bytes equal")
+        cost = f"{result['cycles']:,} {result['counter']} each, stack {result['stack_bytes']:,} bytes"
+        click.echo(f"{result['samples']} samples, {cost}")
+    if several and "error" in result:
+        click.echo(f"error: {result['error']}", err=True)
+
+
+def junit_report(results: list[dict[str, Any]], seconds: float) -> str:
+    """JUnit XML: one test case a device; a mismatch is a failure, anything else that went wrong an error."""
+    suite = ElementTree.Element("testsuite", name="mcugen test", tests=str(len(results)), time=f"{seconds:.3f}")
+    for result in results:
+        name = f"{result.get('model', 'device')} at {result['port']}"
+        case = ElementTree.SubElement(suite, "testcase", classname="mcugen.test", name=name, time=str(result["seconds"]))
+        if "error" in result:
+            kind = "failure" if result.get("first_difference") else "error"
+            ElementTree.SubElement(case, kind, message=_printable(result["error"]))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", str(len(suite.findall("testcase/error"))))
+    ElementTree.indent(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
+
+
+def _printable(text: str) -> str:
+    """XML takes no control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -96,10 +171,13 @@ def _stored(folder: Path) -> tuple[list[list[bytes]], list[list[bytes]]]:
     raise McugenError(str(folder), "was built from a SavedModel, whose file is not kept", "build it from an .h5 or .keras file")
 
 
-def compare(device: Device, encoded: list[list[bytes]], expected: list[list[bytes]]) -> dict[str, Any]:
+def compare(
+    device: Device, encoded: list[list[bytes]], expected: list[list[bytes]], quiet: bool = False
+) -> dict[str, Any]:
     """Counts of equal output bytes; the first difference by sample, output and byte."""
     values = equal = cycles = stack = 0
     first: str | None = None
+    started = time.monotonic()
     for i, (data, want) in enumerate(zip(encoded, expected, strict=True)):
         answer = device.infer(data)
         cycles, stack = answer.cycles, max(stack, answer.stack_bytes)
@@ -109,7 +187,8 @@ def compare(device: Device, encoded: list[list[bytes]], expected: list[list[byte
             if first is None and not same.all():
                 at = int(np.flatnonzero(~same)[0])
                 first = f"sample {i}, output {k}, byte {at}: expected {wanted[at]}, got {got[at]}"
-        progress(i + 1, len(encoded))
+        if not quiet:
+            progress(i + 1, len(encoded), time.monotonic() - started)
     return {"samples": len(encoded), "values": values, "equal": equal, "first_difference": first, "cycles": cycles,
             "stack_bytes": stack, "passed": first is None}  # fmt: skip
 

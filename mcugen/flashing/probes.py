@@ -48,7 +48,8 @@ def find_port() -> str:
     if not probes:
         raise McugenError("--port auto", "no ST-LINK with a serial port is connected", "plug the board in, or name the port")
     if len(probes) > 1:
-        raise McugenError("--port auto", f"several boards are connected: {', '.join(map(str, probes))}", "name the port")
+        fact = f"{len(probes)} boards are connected: {', '.join(map(str, probes))}"
+        raise McugenError("--port auto", fact, f"choose with --port {probes[0].port}, or repeat --port to test several")
     return probes[0].port
 
 

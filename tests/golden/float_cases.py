@@ -19,7 +19,9 @@ def arrays() -> Iterator[tuple[str, str, npt.NDArray[np.float32]]]:
         yield "log", str(length), np.exp2(rng.uniform(-24, 24, length)).astype(np.float32)
         for name in ("tanh", "sigmoid"):
             yield name, str(length), (rng.normal(size=length) * np.exp2(rng.uniform(-8, 6, length))).astype(np.float32)
+    ends = np.asarray([0, 1e-30, 8, 17, 87, 88, 104, 200, 1e5, 1e10, 1e20, 3e38], np.float32)
     for name in ("tanh", "sigmoid"):
+        yield name, "ends", np.concatenate([ends, -ends, ends[:7]])
         yield name, "many", (rng.normal(size=80000) * np.exp2(rng.uniform(-12, 6, 80000))).astype(np.float32)
     yield "log", "many", np.exp2(rng.uniform(-100, 100, 80000)).astype(np.float32)
     for shape in SHAPES:

@@ -30,13 +30,19 @@ DICTIONARY = (0, 1, 2, 7, 8, 9, 1023, 1024, 1025, 2**31, 2**32 - 8, 2**32 - 4, 2
 _CHECKS = "-fsanitize=fuzzer,address,undefined"
 
 
-def build_libfuzzer(clang: str, out: Path, defines: tuple[str, ...] = ()) -> Path:
-    """The target for libFuzzer, or CalledProcessError with the compiler's words."""
-    sources = [*map(str, SOURCES), str(HERE / "fuzz_frames.c")]
-    macros = ["-DLIBFUZZER", *(f"-D{define}" for define in defines)]
-    options = ["-std=c11", "-g", "-O2", _CHECKS, "-fno-sanitize-recover=all", *macros, f"-I{data_dir('firmware')}"]
-    subprocess.run([clang, *options, *sources, "-o", str(out)], check=True, timeout=300)
-    return out
+def build_libfuzzer(out: Path, firmware: Path) -> Path | None:
+    """The target for libFuzzer around the protocol's sources in `firmware`; None where clang or its runtime is missing."""
+    clang = shutil.which("clang")
+    if clang is None:
+        return None
+    own = [HERE / name for name in ("native_device.c", "tiny_model.c", "fuzz_frames.c")]
+    sources = [*own, *(firmware / path.name for path in SOURCES if path.parent != HERE)]
+    options = ["-std=c11", "-g", "-O2", _CHECKS, "-fno-sanitize-recover=all", "-DLIBFUZZER", f"-I{firmware}"]
+    command = [clang, *options, *map(str, sources), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode and "libclang_rt" not in done.stderr:
+        raise RuntimeError(done.stderr)
+    return out if done.returncode == 0 else None
 
 
 def write_corpus(folder: Path) -> None:
@@ -85,7 +91,7 @@ def run_generator(folder: Path, runs: int, seed: int) -> tuple[bool, str]:
         done = subprocess.run([str(target)], input=b"".join(records), capture_output=True, timeout=600, check=False)
         if done.returncode:
             return False, f"a finding within {start + len(records):,} inputs\n{done.stderr.decode(errors='replace')[-4000:]}"
-    return True, f"random conversations with ASan and UBSan (no clang, so no libFuzzer): {runs:,} inputs, no finding"
+    return True, f"random conversations with ASan and UBSan (no libFuzzer: clang or its runtime is missing): {runs:,} inputs, no finding"
 
 
 def main() -> int:
@@ -98,11 +104,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        clang = shutil.which("clang")
-        if clang is None:
+        target = build_libfuzzer(folder / "fuzz", data_dir("firmware"))
+        if target is None:
             good, text = run_generator(folder, options.runs, options.seed)
         else:
-            target = build_libfuzzer(clang, folder / "fuzz")
             good, text = run_libfuzzer(target, folder / "corpus", options.runs, options.seed, options.seconds)
     print(text)
     return 0 if good else 1

@@ -98,7 +98,7 @@ def test_profile_puts_the_devices_counts_beside_the_model(monkeypatch: pytest.Mo
     found = json.loads((tmp_path / "p.json").read_text())
     assert found["measured"] == {"where": "unicorn", "counter": "instructions"} and "measured_cycles" not in found["total"]
     for layer in (*found["layers"], found["total"]):
-        assert abs(layer["measured_instructions"] - layer["instructions"]) < 0.01 * layer["instructions"] + 50
+        assert abs(layer["measured_instructions"] - layer["instructions"]) < 0.02 * layer["instructions"] + 50
 
 
 def test_a_board_that_counts_cycles_is_labelled_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_port_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     found.append(Probe(SERIAL, "/dev/ttyACM0"))
     assert probes.find_port() == "/dev/ttyACM0"
     found.append(Probe("x", "/dev/ttyACM1"))
-    with pytest.raises(McugenError, match=r"several boards are connected: .*ttyACM0, x at /dev/ttyACM1; name the port"):
+    with pytest.raises(McugenError, match=r"2 boards are connected: .*ttyACM0, x at /dev/ttyACM1; choose with --port"):
         probes.find_port()
 
 
