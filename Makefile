@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: setup demo test check bench bench-check fuzz clean
+.PHONY: setup demo test check bench bench-check fuzz faults fuzz-protocol clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -33,6 +33,14 @@ N ?= 150
 SEED ?= 0
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED)
+
+faults: $(STAMP)
+	$(BIN)/python tests/sim/faults.py --exchanges $(EXCHANGES) --seed $(SEED)
+
+EXCHANGES ?= 10000
+fuzz-protocol: N = 10000000
+fuzz-protocol: $(STAMP)
+	$(BIN)/python tests/sim/fuzz_protocol.py --runs $(N)
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -84,7 +84,8 @@ def _longest_sum(pieces: Int, source: TensorType) -> int:
 class Finish:
     """An output stage that MCU_ROW and MCU_PLANE finish by themselves: numbers as in `Fixed`, in `Guard` if width > 0.
 
-    slow: channels that pass through the C stage; width: of the guard; operand: the residual's input, 0 if none.
+    slow: channels that pass through the C stage; width: of the guard; operand: the residual's input, 0 if none; plain: of
+    a guarded layer, the numbers of channels that need no guard (those not slow in it).
     """
 
     pre: int
@@ -98,6 +99,13 @@ class Finish:
     operand: int = 0
     shift: int = -1
     signed_operand: bool = False
+    plain: Finish | None = None
+
+    @property
+    def plain_pairs(self) -> Array:
+        """Of a guarded layer, the channel pairs that need no guard."""
+        pairs = _slow_pairs(self.plain, len(self.slow))
+        return ~pairs if 0 < pairs.sum() < len(pairs) else np.zeros(len(pairs), bool)
 
     @property
     def saturate(self) -> str:
@@ -127,8 +135,12 @@ class Finish:
 
     def table(self, signs: Int) -> Constant:
         """Multiplier and offset of every channel, of a dummy too where `signs` has one more."""
+        channels = len(self.slow)
         values = np.zeros((len(signs), 2), np.int64)
-        values[: len(self.slow)] = np.where(self.slow[:, None], 0, np.stack([self.mult, self.offset], axis=-1))
+        values[:channels] = np.where(self.slow[:, None], 0, np.stack([self.mult, self.offset], axis=-1))
+        if self.plain is not None:
+            plain = np.repeat(self.plain_pairs, 2)[:channels]
+            values[:channels][plain] = np.stack([self.plain.mult, self.plain.offset], axis=-1)[plain]
         values[:, 0] *= signs
         return Constant("finish", "int32_t", values.astype(np.int32))
 
@@ -149,7 +161,7 @@ def finish_of(node: Node, sources: Sequence[TensorType], guarded: bool = False) 
     if guarded and (finish is None or finish.slow.any()) and (line := guard(node)) is not None:
         slow = line.width > _WIDEST
         width = int(line.width[~slow].max(initial=1))
-        finish = Finish(line.pre, POST, line.lo, line.hi, line.mult, line.offset, slow, width)
+        finish = Finish(line.pre, POST, line.lo, line.hi, line.mult, line.offset, slow, width, plain=finish)
     if finish is None or 2 * int(finish.slow.sum()) > channels:
         return None
     top = finish.hi + 1
@@ -265,7 +277,7 @@ class FastConv(Kernel):
         return plain and max(left, right) < kw and _takes(node, sources)
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
-        finish = finish_of(node, sources, guarded=True)
+        finish = finish_of(node, sources)
         return None if _slow_pairs(finish, node.type.channels).all() else finish
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
@@ -275,20 +287,25 @@ class FastConv(Kernel):
         asked: Array = np.repeat(_slow_pairs(finish, node.type.channels), 2)[: node.type.channels]
         return asked
 
-    def _layout(self, node: Node, sources: Sequence[TensorType]) -> _Layout:
-        return _layout(node, sources, self._finish(node, sources))
+    def _plan(self, node: Node, sources: Sequence[TensorType]) -> tuple[Finish | None, _Layout]:
+        finish = self._finish(node, sources)
+        layout = _layout(node, sources, finish)
+        rows = layout.triples and layout.packed.parts == 1 and layout.tile > 4
+        return (finish if finish is None or rows else replace(finish, plain=None)), layout
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
-        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        finish, layout = self._plan(node, sources)
         made = [Constant("weights", "uint32_t", layout.packed.words, role="weights")]
         if finish is not None:
             made.append(finish.table(layout.packed.signs))
+            if finish.plain_pairs.any():
+                made.append(Constant("plain", "uint8_t", finish.plain_pairs.astype(np.uint8)))
             if any(part["ask"] for part in _parts(layout, finish)):
                 made.append(Constant("slow", "uint8_t", _slow_pairs(finish, node.type.channels).astype(np.uint8)))
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        finish, layout = self._plan(node, sources)
         g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
         groups = [(part, key, size) for part in parts for key in ("groups", "slow") for size, _ in part[key]]
         width = 0 if finish is None else finish.width
@@ -300,17 +317,17 @@ class FastConv(Kernel):
             "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "finish": finish, "parts": parts,
-            "row": row, "width": width, "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
+            "row": row, "width": width, "plain": finish.plain if finish and finish.plain_pairs.any() else None, "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
             "staged": bool(width) or any(key == "slow" or not part["finished"] for part, key, _ in groups),
             "rest": any(key == "groups" and part["finished"] for part, key, _ in groups),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        layout = self._layout(node, sources)
+        layout = self._plan(node, sources)[1]
         return 2 * layout.row * layout.deep
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
-        finish, layout = self._finish(node, sources), self._layout(node, sources)
+        finish, layout = self._plan(node, sources)
         g, packed = layout.shape, layout.packed
         widths = [min(layout.tile, g["out_w"] - first) for first in range(0, g["out_w"], layout.tile)]
         three, two, one = (sum(counts) for counts in zip(*(_cut(width, layout.triples) for width in widths), strict=True))
@@ -363,7 +380,8 @@ def _parts(layout: _Layout, finish: Finish | None) -> list[dict[str, Any]]:
         groups = _groups(layout, layout.triples and not (finished and channels == 1))
         row = groups.pop(0)[1] if finished and groups[0][0] == 3 and layout.packed.parts == 1 else ""
         parts.append({
-            "channels": channels, "first": first, "last": last, "finished": finished, "ask": ask, "row": row,
+            "channels": channels, "first": first, "last": last, "ask": ask, "row": row,
+            "finished": finished and not (finish is not None and finish.plain_pairs.any()),
             "groups": groups, "slow": _groups(layout, layout.triples) if ask else [],
         })  # fmt: skip
     return parts

@@ -100,7 +100,7 @@ def compile_firmware(
     Args:
         sources: file name -> text; `.c` files are compiled, `.h` and `.inc` files only found by #include. One of them
             is what `firmware.render_app` renders. They come before the static headers.
-        opt: optimisation flags; `defines`: further macros as NAME=VALUE.
+        opt: optimisation flags of the generated sources (the static ones are small); `defines`: further macros as NAME=VALUE.
 
     The outputs appear whole or not at all. Raises:
         McugenError: no compiler, a compiler message, or the image does not fit the board.
@@ -113,12 +113,13 @@ def compile_firmware(
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".build-") as temporary:
         work = Path(temporary)
-        files = [*_write(sources, work), *firmware.static_files(board)]
+        generated = _write(sources, work)
         script = work / "linker.ld"
         script.write_text(firmware.render_linker(board, stack_bytes), encoding="utf-8")
         sections = ("-ffunction-sections", "-fdata-sections")
-        flags = [*cpu, *WARNINGS, *_ARM[kind], *opt, *sections, *macros, f"-I{work}", f"-I{data_dir('firmware')}"]
-        objects = _compile(command, flags, files, work)
+        flags = [*cpu, *WARNINGS, *_ARM[kind], *sections, *macros, f"-I{work}", f"-I{data_dir('firmware')}"]
+        objects = _compile(command, [*flags, *opt], generated, work)
+        objects += _compile(command, [*flags, "-Os"], firmware.static_files(board), work, len(objects))
         elf = work / f"{name}.elf"
         link = [*cpu, *_LINK[kind], "-O2", "-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{script}"]
         run([*command, *link, *map(str, objects), *_LIBRARIES[kind], "-o", str(elf)], "linking the firmware")
@@ -175,9 +176,9 @@ def _write(sources: Mapping[str, str | bytes], work: Path) -> list[Path]:
     return [work / name for name in sources if name.endswith(".c")]
 
 
-def _compile(command: Sequence[str], flags: Iterable[str], files: Sequence[Path], work: Path) -> list[Path]:
+def _compile(command: Sequence[str], flags: Iterable[str], files: Sequence[Path], work: Path, first: int = 0) -> list[Path]:
     flags = list(flags)
-    objects = [work / f"{number:03d}-{path.stem}.o" for number, path in enumerate(files)]
+    objects = [work / f"{number:03d}-{path.stem}.o" for number, path in enumerate(files, first)]
 
     def one(pair: tuple[Path, Path]) -> None:
         run([*command, *flags, "-c", str(pair[0]), "-o", str(pair[1])], f"compiling {pair[0].name}")

@@ -10,7 +10,8 @@ from mcugen.epilogue import Step
 from mcugen.ir import Float, Layer
 from mcugen.normalise.builder import Builder, rule, window
 from mcugen.normalise.elementwise import activate
-from mcugen.quantizers import Quantizer
+from mcugen.quantizers import Quantizer, activations
+from mcugen.quantizers.quantizer import flushed
 from mcugen.shapes import image, pool_shape, same_pads
 from mcugen.tf_float import rsqrt
 
@@ -60,6 +61,11 @@ def quantized_values(values: Float, quantizer: Quantizer | None) -> Float:
     """A parameter as QKeras adds it: quantized, with its straight-through sum where that leaves the grid by an ulp."""
     if quantizer is None:
         return values
+    if quantizer.kind.endswith("po2"):  # any power of two will do where nothing has to be an integer
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            small = flushed(values)
+            powers = activations.po2(quantizer.kind, quantizer.args, small)
+            return activations.through(quantizer.kind, quantizer.args, small, powers)
     found = quantizer.bias(values)
     return found.values if found.exact else values + (-values + found.values)
 

@@ -126,6 +126,10 @@ def norm(m: Maker, source: str) -> str:
     if m.chance(0.15):
         names = ("gamma_quantizer", "beta_quantizer", "mean_quantizer", "variance_quantizer")
         choices = (None, "quantized_bits(8,2,1)", "quantized_po2(6,4)", "quantized_relu_po2(6,4)")
+        if m.chance(0.3):  # QKeras's own defaults
+            return m.add("QBatchNormalization", source, gamma_quantizer="quantized_relu_po2(6,2048)", beta_quantizer="quantized_po2(5)",
+                         mean_quantizer="quantized_po2(5)",
+                         variance_quantizer="quantized_relu_po2(6,quadratic_approximation=True)")  # fmt: skip
         return m.add("QBatchNormalization", source, **{name: m.pick(*choices) for name in names})
     return m.add("BatchNormalization", source, center=m.chance(0.9), scale=m.chance(0.9), epsilon=m.pick(1e-3, 1e-5))
 
@@ -219,7 +223,7 @@ def block(m: Maker, source: str, seen: list[str]) -> str:
         made = elementwise(m, made)
     if m.chance(0.25):
         made = joined(m, made, seen)
-    if m.chance(0.92):
+    if m.chance(0.96):
         made = m.act(made)
     if m.chance(0.25):
         made = joined(m, made, seen)

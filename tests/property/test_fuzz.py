@@ -28,6 +28,6 @@ def test_150_models_equal_qkeras() -> None:
         campaign.finish()
     report = campaign.totals.text()
     assert not campaign.failures, f"{campaign.failures[0].seed}: {campaign.failures[0].reason}\n{report}"
-    assert campaign.totals.graphs > 0.8 * COUNT, report
+    assert campaign.totals.graphs > 0.7 * COUNT, report
     assert campaign.totals.host == campaign.totals.graphs, report
     assert not campaign.totals.keras, report
