@@ -88,11 +88,15 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
                   "| to CMSIS-NN, instructions | to CMSIS-NN, cycles | target |", "|" + "---|" * 10]  # fmt: skip
         for name, row in rows.items():
             theirs, cycles, target = known.get(name, (*CMSIS_NN.get(name, (None, None)), None))
-            ratio = [f"{row['instructions'] / theirs:.2f}" if theirs else "", f"{row['modelled_cycles'] / cycles:.2f}" if cycles else ""]
-            goal = "" if target is None else f"{target[0]} / {target[1]}" if theirs else f"{target[0]} inst/MAC, {target[1]} MAC/cycle"
+            ratio = [
+                f"{row['instructions'] / theirs:.2f}" if theirs else "",
+                f"{row['modelled_cycles'] / cycles:.2f}" if cycles else "",
+            ]
+            goal = "" if target is None else f"{target[0]} / {target[1]}" + ("" if theirs else " (inst/MAC, MAC/cycle)")
             lines.append(
                 f"| {name} | {row['kernel']} | {row['macs']:,} | {row['instructions']:,} | {row['modelled_cycles']:,} | "
-                f"{row['instructions'] / row['macs']:.3f} | {row['macs'] / row['modelled_cycles']:.2f} | {ratio[0]} | {ratio[1]} | {goal} |"
+                f"{row['instructions'] / row['macs']:.3f} | {row['macs'] / row['modelled_cycles']:.2f} | "
+                f"{ratio[0]} | {ratio[1]} | {goal} |"
             )
     return "\n".join([*lines, ""])
 

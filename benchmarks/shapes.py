@@ -13,7 +13,7 @@ import numpy as np
 from mcugen.ir import Layer, Network
 from mcugen.quantizers import Quantizer, parse
 
-RELU8, ACT8, BITS8, SIGN = "quantized_relu(8,2)", "quantized_bits(8,2,1,alpha=1)", "quantized_bits(8,0,1,alpha=1)", "binary(alpha=1)"
+ACT8, BITS8, SIGN = "quantized_bits(8,2,1,alpha=1)", "quantized_bits(8,0,1,alpha=1)", "binary(alpha=1)"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def network(shape: Shape) -> Network:
     weights = _quantizer(SIGN if shape.kind == "binary" else shape.weights)
     if shape.kind == "depthwise":
         kernel = rng.uniform(-0.9, 0.9, (k, k, depth, 1)).astype(np.float32)
-        layers.append(Layer("sum", "QDepthwiseConv2D", {**config, "depthwise_quantizer": weights}, (source,), {"depthwise_kernel": kernel}))
+        config["depthwise_quantizer"] = weights
+        layers.append(Layer("sum", "QDepthwiseConv2D", config, (source,), {"depthwise_kernel": kernel}))
     elif shape.kind == "dense":
         kernel = rng.uniform(-0.9, 0.9, (depth, count)).astype(np.float32)
         bias = rng.normal(size=count).astype(np.float32)

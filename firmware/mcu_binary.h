@@ -241,19 +241,6 @@ MCU_BINARY_INLINE void mcu_table(mcu_word *t, uint32_t wl, uint32_t wh, uint32_t
     const uint32_t rows = five ? 5u * MCU_ONES : 4u * MCU_ONES;
     uint32_t low = (rows - l0 - l1 - l2 - l3 - (five ? l4 : 0u)) >> 1;
     uint32_t high = (rows - h0 - h1 - h2 - h3 - (five ? h4 : 0u)) >> 1;
-#if 0
-#define MCU_STEP_ASM(r, i, op) #op " %[l], %[l], %[l" #r "]\n" #op " %[h], %[h], %[h" #r "]\nstrd %[l], %[h], [%[t], #8*" #i "]\n"
-    __asm__ volatile("strd %[l], %[h], [%[t]]\n" MCU_WALK4(MCU_STEP_ASM)
-                     : [l] "+r"(low), [h] "+r"(high)
-                     : [t] "r"(t), [l0] "r"(l0), [h0] "r"(h0), [l1] "r"(l1), [h1] "r"(h1), [l2] "r"(l2), [h2] "r"(h2), [l3] "r"(l3), [h3] "r"(h3)
-                     : "memory");
-    if (five)
-        __asm__ volatile(MCU_WALK5(MCU_STEP_ASM)
-                         : [l] "+r"(low), [h] "+r"(high)
-                         : [t] "r"(t), [l0] "r"(l0), [h0] "r"(h0), [l1] "r"(l1), [h1] "r"(h1), [l2] "r"(l2), [h2] "r"(h2), [l3] "r"(l3),
-                           [h3] "r"(h3), [l4] "r"(l4), [h4] "r"(h4)
-                         : "memory");
-#else
 #define mcu_op_add +
 #define mcu_op_sub -
 #define MCU_STEP_C(r, i, op) low = low mcu_op_##op l##r; high = high mcu_op_##op h##r; t[2 * i] = low; t[2 * i + 1] = high;
@@ -263,7 +250,6 @@ MCU_BINARY_INLINE void mcu_table(mcu_word *t, uint32_t wl, uint32_t wh, uint32_t
     if (five) {
         MCU_WALK5(MCU_STEP_C)
     }
-#endif
 }
 
 /* Tables of `taps` taps; returns the weights that follow. A block of four groups of five: 5 * words words, the last

@@ -141,7 +141,7 @@ class BinaryConv(Kernel):
         return fits and depth < 1 << 15
 
     def layout(self, node: Node, sources: Sequence[TensorType]) -> _Layout:
-        kh, kw, depth, count = node.attrs["weights"].shape
+        kh, kw, depth, _ = node.attrs["weights"].shape
         in_h, in_w, _ = image(sources[0].shape)
         out_h, out_w, _ = image(node.type.shape)
         terms = kh * kw * depth
@@ -216,7 +216,7 @@ class BinaryConv(Kernel):
         (sh, sw), (top, _, left, _) = node.attrs["strides"], node.attrs["pads"]
         epilogue: Epilogue = node.attrs["epilogue"]
         form = epilogue.form
-        fixed = form if plan.mode in ("lookup", "fixed") else None
+        fixed = form if isinstance(form, Fixed) and plan.mode in ("lookup", "fixed") else None
         residual = epilogue.residual
         full = count // _LANES + (count % _LANES > 8)
         return {

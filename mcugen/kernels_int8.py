@@ -21,6 +21,7 @@ TILE_BYTES = 8192  # of scratch, and of output written in one go, so that both s
 DEEP_BYTES = 20480  # of scratch where weights stream from flash for every tile: then several rows make one
 STRIP_BYTES = 10240  # of cache that a depthwise layer's passes over one strip may take
 LINE_BYTES = 32
+_FEW = 0.1  # share of channels without a proof for which no guard is worth its tables
 _REACH = 4095  # largest offset in a load, a store or an addition
 _WIDEST = 255  # guard that MCU_ROW can compare with
 
@@ -278,6 +279,8 @@ class FastConv(Kernel):
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources)
+        if finish is None or finish.slow.mean() > _FEW:  # the guard needs tables for all channels: too much for a few
+            finish = finish_of(node, sources, guarded=True)
         return None if _slow_pairs(finish, node.type.channels).all() else finish
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
@@ -317,7 +320,8 @@ class FastConv(Kernel):
             "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "finish": finish, "parts": parts,
-            "row": row, "width": width, "plain": finish.plain if finish and finish.plain_pairs.any() else None, "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
+            "row": row, "width": width, "plain": finish.plain if finish and finish.plain_pairs.any() else None,
+            "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
             "staged": bool(width) or any(key == "slow" or not part["finished"] for part, key, _ in groups),
             "rest": any(key == "groups" and part["finished"] for part, key, _ in groups),
         }  # fmt: skip

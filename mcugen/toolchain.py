@@ -26,7 +26,10 @@ TOOLCHAINS = ("auto", "gcc", "zig")
 TIMEOUT_S = 600
 _ARM = {
     "gcc": ("-ffreestanding", "-fno-common"),
-    "zig": ("-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-Wno-unused-command-line-argument", "-fno-unroll-loops"),
+    "zig": (
+        "-ffreestanding", "-fno-sanitize=undefined", "-fno-stack-protector", "-fno-unroll-loops",
+        "-Wno-unused-command-line-argument",
+    ),
 }
 _LINK = {"gcc": ("-nostdlib", "-nostartfiles"), "zig": ()}
 _LIBRARIES = {"gcc": ("-lgcc",), "zig": ()}

@@ -43,26 +43,37 @@ def shown(quantizer: object) -> str:
     return f"`{quantizer}`"
 
 
+def said(column: str, cells: list[str]) -> list[str]:
+    """The cells; tells on standard error that a column is done."""
+    print(column, file=sys.stderr, flush=True)
+    return cells
+
+
+def nothing_is_missing() -> None:
+    """Every class and every quantizer that the loader reads has a row."""
+    known = {name.split("(")[0].split(" ")[0] for name in (*WEIGHTED, *LAYERS)} | {"InputLayer", "QActivation"}
+    assert set(CLASSES) <= known, set(CLASSES) - known
+    tried = {str(q["class_name"] if isinstance(q, dict) else q).split("(")[0] for q in (*WEIGHTS, *ACTIVATIONS)}
+    assert set(KINDS) <= tried, set(KINDS) - tried
+
+
 def main() -> None:
+    nothing_is_missing()
     parts = [INTRO]
     with Cells() as cells:
-        results = {name: cells.run([branch(name, weights=w) for w in WEIGHTS]) for name in WEIGHTED}
+        results = {name: said(name, cells.run([branch(name, weights=w) for w in WEIGHTS])) for name in WEIGHTED}
         rows = [(shown(w), [results[name][i] for name in WEIGHTED]) for i, w in enumerate(WEIGHTS)]
         parts += ["## Layers with weights, by kernel quantizer", "Inputs and outputs of 8 bits, a quantized bias.",
                   table("kernel quantizer", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
-        placed = {place: cells.run([branch(place, activation=a) for a in ACTIVATIONS]) for place in PLACES}
+        placed = {place: said(place, cells.run([branch(place, activation=a) for a in ACTIVATIONS])) for place in PLACES}
         rows = [(shown(a), [placed[place][i] for place in PLACES]) for i, a in enumerate(ACTIVATIONS)]
         parts += ["## Activation quantizers, by place", table("quantizer", list(PLACES), rows)]
-        kinds = {kind: cells.run([branch(name, source=kind) for name in LAYERS]) for kind in INPUT_KINDS}
+        kinds = {kind: said(kind, cells.run([branch(name, source=kind) for name in LAYERS])) for kind in INPUT_KINDS}
         rows = [(f"`{name}`", [kinds[kind][i] for kind in INPUT_KINDS]) for i, name in enumerate(LAYERS)]
         parts += ["## Other layers, by what they read", "A convolution of 4-bit weights and an 8-bit quantizer follow.",
                   table("layer", list(INPUT_KINDS), rows)]  # fmt: skip
         parts += ["## Refusals", "\n".join(f"{n}. {text}" for text, n in cells.messages.items())]
     parts += ["## Always refused", refused()]
-    known = {name.split("(")[0] for name in (*WEIGHTED, *LAYERS, *PLACES)} | {"InputLayer", "QActivation"}
-    assert set(CLASSES) <= known, set(CLASSES) - known
-    tried = {str(q["class_name"] if isinstance(q, dict) else q).split("(")[0] for q in (*WEIGHTS, *ACTIVATIONS)}
-    assert set(KINDS) <= tried, set(KINDS) - tried
     print("\n\n".join(parts))
 
 

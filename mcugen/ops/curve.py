@@ -50,7 +50,8 @@ class Curve(Operator):
         if kind == "tanh":
             t = (F(1) - z) / (F(1) + z)
             return np.where(x < 0, -t, t)
-        return np.where(x < 0, z, F(1)) / (F(1) + z)
+        values: Array = np.where(x < 0, z, F(1)) / (F(1) + z)
+        return values
 
 
 def _sum(x: Float) -> Float:

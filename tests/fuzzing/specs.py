@@ -127,9 +127,9 @@ def norm(m: Maker, source: str) -> str:
         names = ("gamma_quantizer", "beta_quantizer", "mean_quantizer", "variance_quantizer")
         choices = (None, "quantized_bits(8,2,1)", "quantized_po2(6,4)", "quantized_relu_po2(6,4)")
         if m.chance(0.3):  # QKeras's own defaults
-            return m.add("QBatchNormalization", source, gamma_quantizer="quantized_relu_po2(6,2048)", beta_quantizer="quantized_po2(5)",
-                         mean_quantizer="quantized_po2(5)",
-                         variance_quantizer="quantized_relu_po2(6,quadratic_approximation=True)")  # fmt: skip
+            variance = "quantized_relu_po2(6,quadratic_approximation=True)"
+            choices = ("quantized_relu_po2(6,2048)", "quantized_po2(5)", "quantized_po2(5)", variance)
+            return m.add("QBatchNormalization", source, **dict(zip(names, choices, strict=True)))
         return m.add("QBatchNormalization", source, **{name: m.pick(*choices) for name in names})
     return m.add("BatchNormalization", source, center=m.chance(0.9), scale=m.chance(0.9), epsilon=m.pick(1e-3, 1e-5))
 

@@ -132,6 +132,7 @@ CALLS: tuple[Call, ...] = (infer, infer, infer, trace, step_output, say_hello)
 
 def campaign(image: Image, exchanges: int, seed: int) -> Totals:
     """Faulty exchanges with the tiny model, all kinds in turn, then mixed."""
+    random.seed(seed)  # the client starts at a random sequence number
     rng, totals = random.Random(seed), Totals()
     bench = Bench(image, seed, DIGEST)
     device = bench.device()

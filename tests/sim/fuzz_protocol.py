@@ -91,7 +91,7 @@ def run_generator(folder: Path, runs: int, seed: int) -> tuple[bool, str]:
         done = subprocess.run([str(target)], input=b"".join(records), capture_output=True, timeout=600, check=False)
         if done.returncode:
             return False, f"a finding within {start + len(records):,} inputs\n{done.stderr.decode(errors='replace')[-4000:]}"
-    return True, f"random conversations with ASan and UBSan (no libFuzzer: clang or its runtime is missing): {runs:,} inputs, no finding"
+    return True, f"random conversations under ASan and UBSan (clang or its runtime is missing): {runs:,} inputs, no finding"
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.host import to_bytes
 from mcugen.engines.qemu import PROGRAM
 from mcugen.interpret import interpret
-from mcugen.ir import Graph
+from mcugen.ir import Array, Graph
 from mcugen.pipeline import Compiled, compile_graph, integer_graph, lower
 from mcugen.running import DeviceRunner, open_simulated
 from mcugen.verify import verify
@@ -36,6 +37,11 @@ def graph_of(name: str) -> Graph:
     return integer_graph(MODEL) if name == "faces" else lower(random_network(int(name)))
 
 
+def as_bytes(graph: Graph, names: Sequence[str], codes: Sequence[Array], i: int) -> list[bytes]:
+    """Sample `i` as it lies in the device's memory."""
+    return [to_bytes(x[i : i + 1], graph[name].type).tobytes() for x, name in zip(codes, names, strict=True)]
+
+
 @pytest.mark.parametrize("name", ["faces", "1", "2", "3"])
 def test_unicorn_and_qemu_agree(name: str, tmp_path: Path) -> None:
     need(PROGRAM)
@@ -49,13 +55,12 @@ def test_unicorn_and_qemu_agree(name: str, tmp_path: Path) -> None:
         device = open_engine(engine, image, digest=bytes.fromhex(compiled.sources.digest[:32]), count=True)
         with device:
             assert device.counter == "instructions"
-            runs = [device.infer([to_bytes(x[i : i + 1], graph[n].type).tobytes() for x, n in zip(codes, graph.inputs, strict=True)])
-                    for i in range(2)]  # fmt: skip
+            runs = [device.infer(as_bytes(graph, graph.inputs, codes, i)) for i in range(2)]
         outputs[engine] = [run.outputs for run in runs]
         counts[engine] = [run.cycles for run in runs]
     assert outputs["unicorn"] == outputs["qemu"]
-    made = [[to_bytes(wanted[n][i : i + 1], graph[n].type).tobytes() for n in graph.outputs] for i in range(2)]
-    assert outputs["unicorn"] == made
+    made = [wanted[name] for name in graph.outputs]
+    assert outputs["unicorn"] == [as_bytes(graph, graph.outputs, made, i) for i in range(2)]
     assert np.abs(np.subtract(counts["unicorn"], counts["qemu"])).max() <= SLACK * len(compiled.sources.steps), counts
 
 

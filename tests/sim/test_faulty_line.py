@@ -85,6 +85,25 @@ def test_a_pulled_cable(bench: faults.Bench) -> None:
     assert device.infer([X]).outputs == [Y]
 
 
+@pytest.mark.parametrize("at", range(1, 7))
+def test_ctrl_c_anywhere_leaves_the_device_usable(bench: faults.Bench, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Half a request is on the line when the user gives up; the next program finds the device as good as new."""
+    write, calls = FaultyPort.write, iter(range(1, 100))
+
+    def interrupted(port: FaultyPort, data: bytes) -> None:
+        half = next(calls) == at
+        write(port, data[: len(data) // 2] if half else data)
+        if half:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FaultyPort, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            bench.device().infer([X])
+    device = bench.device()
+    assert device.infer([X]).outputs == [Y] and device.hello().boots == 1
+
+
 class Clash:
     """Puts a second client's inference of other inputs, with the same sequence, before one's own."""
 

@@ -92,7 +92,7 @@ def test_nothing_is_overwritten_unasked(kind: str, repository: Path) -> None:
 
 def test_which_model(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     (repository / "b.h5").write_bytes(b"")
-    refused(call("init-ci", "github", "-o", repository), "holds 2 models (b.h5, models/small net.h5); name the model with --model")
+    refused(call("init-ci", "github", "-o", repository), "holds 2 models (b.h5, models/small net.h5); name the model with")
     refused(call("init-ci", "github", "-o", repository, "--model", repository / "no.h5"), "does not exist")
     outside = tmp_path_factory.mktemp("outside") / "m.h5"
     outside.write_bytes(b"")
