@@ -74,6 +74,8 @@ def run_libfuzzer(target: Path, corpus: Path, runs: int, seed: int, seconds: int
     cover = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)
     count = int(executed[1]) if executed else 0
     found = f", {cover[-1][0]} edges and {cover[-1][1]} features covered" if cover else ""
+    if "run interrupted" in done.stderr:
+        return False, f"libFuzzer: interrupted after {count:,} inputs, no finding among them{found}"
     if done.returncode:
         return False, f"libFuzzer: a finding after {count:,} inputs\n{done.stderr[-4000:]}"
     return True, f"libFuzzer with ASan and UBSan: {count:,} inputs, no finding{found}"
