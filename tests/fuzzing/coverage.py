@@ -48,7 +48,7 @@ INPUT_KINDS: dict[str, Any] = {
     "2 bits": "quantized_bits(2,1,1)",
     "ternary": "ternary(alpha=1)",
     "binary": "binary(alpha=1)",
-    "a sum": None,
+    "a sum, float bias": None,
 }
 LAYERS: dict[str, Json] = {
     "BatchNormalization": {},
