@@ -40,11 +40,12 @@ def float_to_ordered(value: Float) -> Int:
 def step_table(quantizer: HasCodes, limit: float = 3.0e38) -> StepTable:
     """Bisects every change of code between 65,536 samples, dense where numbers are, from -limit to limit.
 
-    Exact provided that between two neighbouring samples the codes are monotone; there are some 130 samples
-    a binade, far finer than the turning points of the quantizers that the loader accepts.
+    Exact provided that between two neighbouring samples the codes are monotone. There are some 130 samples a binade, and
+    every 256th up to 8: turning points, and codes that a tie takes at one point alone (hard swish at -1.5), lie on those.
     """
     bound = int(float_to_ordered(np.array([limit], np.float32))[0])
-    orders = np.unique(np.linspace(-bound, bound, _SAMPLES).astype(np.int64))
+    fine = float_to_ordered((np.arange(-2048, 2049) / 256).astype(np.float32))
+    orders = np.unique(np.concatenate([np.linspace(-bound, bound, _SAMPLES).astype(np.int64), fine]))
     codes = quantizer.codes(ordered_to_float(orders))
     lows, highs = _changes(orders, codes)
     breaks: list[Int] = []

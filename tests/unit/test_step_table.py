@@ -7,7 +7,7 @@ from mcugen.quantizers import parse
 from mcugen.step_table import float_to_ordered, ordered_to_float, step_table
 
 
-@pytest.mark.parametrize("text", ["quantized_hswish(6,2,alpha=1)", "quantized_sigmoid(5)", "quantized_tanh(8)",
+@pytest.mark.parametrize("text", ["quantized_hswish(6,2,alpha=1)", "quantized_hswish(5,2,1)", "quantized_sigmoid(5)", "quantized_tanh(8)",
                                   "ternary(alpha=1)", "quantized_po2(4)", "quantized_bits(4,1,1,alpha=0.3)"])  # fmt: skip
 def test_table_equals_quantizer(text: str) -> None:
     quantizer = parse(text, "act")
@@ -15,7 +15,8 @@ def test_table_equals_quantizer(text: str) -> None:
     table = step_table(quantizer)
     rng = np.random.default_rng(0)
     near = [ordered_to_float(float_to_ordered(table.breakpoints) + d) for d in (-1, 0, 1)]
-    values = np.concatenate([rng.normal(0, 3, 20000).astype(np.float32), *near])
+    grid = (np.arange(-4096, 4097) / 512).astype(np.float32)
+    values = np.concatenate([rng.normal(0, 3, 20000).astype(np.float32), grid, *near])
     found = table.codes[np.searchsorted(table.breakpoints, values, side="right")]
     assert (found == quantizer.codes(values)).all()
 
