@@ -34,6 +34,10 @@ SEED ?= 0
 fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED)
 
+fuzz-load: N = 20000
+fuzz-load: $(STAMP)
+	$(BIN)/python tests/unit/fuzz_load.py $(N) $(SEED)
+
 faults: $(STAMP)
 	$(BIN)/python tests/sim/faults.py --exchanges $(EXCHANGES) --seed $(SEED)
 
