@@ -45,15 +45,15 @@ typedef struct {
 #endif
 
 #if defined(__arm__) && defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__)
-#define MCU_DSP 1
+#define MCU_BINARY_DSP 1
 #else
-#define MCU_DSP 0
+#define MCU_BINARY_DSP 0
 #endif
 
 /* A constant that the compiler shall keep in a register instead of building it into shifts and immediates. */
 MCU_BINARY_INLINE uint32_t mcu_in_register(uint32_t value)
 {
-#if MCU_DSP
+#if MCU_BINARY_DSP
     __asm__("" : "+r"(value));
 #endif
     return value;
@@ -64,7 +64,7 @@ MCU_BINARY_INLINE uint32_t mcu_in_register(uint32_t value)
 /* pointer + byte number `byte` of word */
 MCU_BINARY_INLINE const uint8_t *mcu_at_byte(const uint8_t *pointer, uint32_t word, int byte)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     const uint8_t *out;
     if (byte == 0) __asm__("uxtab %0, %1, %2" : "=r"(out) : "r"(pointer), "r"(word));
     else if (byte == 1) __asm__("uxtab %0, %1, %2, ror #8" : "=r"(out) : "r"(pointer), "r"(word));
@@ -93,7 +93,7 @@ MCU_BINARY_INLINE void mcu_add_entries(mcu_nibbles *s, const uint8_t *e0, const 
 }
 
 /* On GCC the loops below are scheduled by hand: its own schedule needs a quarter more cycles. All 14 registers. */
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
 #define MCU_SUM12_16(S) \
     "ldr %[w], [%[ix]], #4\n" "uxtab %[x0], %[t], %[w]\n" "uxtab %[x1], %[t], %[w], ror #8\n" \
     "ldrd %[x0], %[y0], [%[x0]]\n" "ldrd %[x1], %[y1], [%[x1], #1*" S "]\n" "uxtab %[x2], %[t], %[w], ror #16\n" \
@@ -167,7 +167,7 @@ MCU_BINARY_INLINE void mcu_add_entries(mcu_nibbles *s, const uint8_t *e0, const 
 
 MCU_BINARY_INLINE void mcu_sum12(mcu_nibbles *s, const uint8_t **index, const uint8_t **table, int32_t stride, int words)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     uint32_t w, x0, x1, x2, y0, y1, y2;
     if (words == 2 && stride == 128) MCU_SUM_16(MCU_SUM12_16, "128");
     else if (words == 2) MCU_SUM_16(MCU_SUM12_16, "256");
@@ -190,7 +190,7 @@ MCU_BINARY_INLINE void mcu_sum12(mcu_nibbles *s, const uint8_t **index, const ui
 
 MCU_BINARY_INLINE void mcu_sum3(mcu_nibbles *s, const uint8_t **index, const uint8_t **table, int32_t stride, int words)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     uint32_t w, x0, x1, x2, y0, y1, y2;
     if (words == 2 && stride == 128) MCU_SUM_16(MCU_SUM3_16, "128");
     else if (words == 2) MCU_SUM_16(MCU_SUM3_16, "256");
@@ -341,7 +341,7 @@ MCU_BINARY_INLINE int32_t mcu_min(int32_t a, int32_t b) { return a < b ? a : b; 
 /* acc += bytes 0 and 2 of word (odd: 1 and 3) as halfwords */
 MCU_BINARY_INLINE uint32_t mcu_add_bytes(uint32_t acc, uint32_t word, int odd)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     if (odd) __asm__("uxtab16 %0, %0, %1, ror #8" : "+r"(acc) : "r"(word));
     else __asm__("uxtab16 %0, %0, %1" : "+r"(acc) : "r"(word));
     return acc;
@@ -443,7 +443,7 @@ MCU_BINARY_INLINE void mcu_counts(const mcu_binary *k, const uint8_t *index, con
 /* offset + (a * mult >> 32), floor */
 MCU_BINARY_INLINE int32_t mcu_add_high(int32_t offset, int32_t a, int32_t mult)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     int32_t out;
     __asm__("smmla %0, %1, %2, %3" : "=r"(out) : "r"(a), "r"(mult), "r"(offset));
     return out;
@@ -455,7 +455,7 @@ MCU_BINARY_INLINE int32_t mcu_add_high(int32_t offset, int32_t a, int32_t mult)
 /* bytes of a + b (or a - b), each clipped to -128 .. 127 */
 MCU_BINARY_INLINE uint32_t mcu_add_clip(uint32_t a, uint32_t b, int minus)
 {
-#if MCU_DSP
+#if MCU_BINARY_DSP
     uint32_t out;
     if (minus) __asm__("qsub8 %0, %1, %2" : "=r"(out) : "r"(a), "r"(b));
     else __asm__("qadd8 %0, %1, %2" : "=r"(out) : "r"(a), "r"(b));
@@ -473,7 +473,7 @@ MCU_BINARY_INLINE uint32_t mcu_add_clip(uint32_t a, uint32_t b, int minus)
 
 MCU_BINARY_INLINE int32_t mcu_clip8(int32_t v)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     __asm__("ssat %0, #8, %0" : "+r"(v));
     return v;
 #else
@@ -519,7 +519,7 @@ MCU_BINARY_INLINE uint32_t mcu_residual4(uint32_t counts, const uint8_t *tables,
     return back ? mcu_add_clip(codes, back, 0) : codes;
 }
 
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
 #define MCU_LOOKUP8_RESIDUAL \
     "ldr %[w], [%[c]], #4\n" "uxtab %[x1], %[t], %[w], ror #8\n" "uxtab %[x0], %[t], %[w]\n" \
     "uxtab %[x3], %[t], %[w], ror #24\n" "ldrb %[x5], [%[x1], #512]\n" "uxtab %[x2], %[t], %[w], ror #16\n" \
@@ -554,7 +554,7 @@ MCU_BINARY_INLINE uint32_t mcu_residual4(uint32_t counts, const uint8_t *tables,
 MCU_BINARY_INLINE void mcu_lookup8(uint8_t **out, const uint8_t **residual, const mcu_word **counts, const uint8_t *tables,
                             uint32_t back, int adds)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     uint32_t w, x0, x1, x2, x3, x4, x5, x6, x7;
     if (adds)
         __asm__ volatile(MCU_LOOKUP8_RESIDUAL
@@ -619,7 +619,7 @@ typedef struct {
 /* v >> post, clipped; a lower end of -127 becomes -128 here, mcu_raise_codes completes it. */
 MCU_BINARY_INLINE int32_t mcu_shift_clip(const mcu_binary_fixed *f, int32_t v)
 {
-#if MCU_DSP && !defined(__clang__)
+#if MCU_BINARY_DSP && !defined(__clang__)
     if (f->hi == 127 && (f->lo == -128 || f->lo == -127) && __builtin_constant_p(f->post)) {
         __asm__("ssat %0, #8, %0, asr %1" : "+r"(v) : "i"(f->post));
         return v;
@@ -693,7 +693,7 @@ MCU_BINARY_INLINE void mcu_raise_codes(uint8_t *out, int32_t stride, int32_t pix
 /* yes where byte of a >= byte of b, else 0 */
 MCU_BINARY_INLINE uint32_t mcu_where_ge(uint32_t a, uint32_t b, uint32_t yes)
 {
-#if MCU_DSP
+#if MCU_BINARY_DSP
     uint32_t out;
     __asm__("usub8 %0, %1, %2\n\tsel %0, %3, %4" : "=&r"(out) : "r"(a), "r"(b), "r"(yes), "r"(0) : "cc");
     return out;

@@ -76,6 +76,8 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str, asked: Arra
     kind = {Fixed: "fixed", Threshold: "threshold", Raw: "raw"}.get(type(form), "float")
     fixed = kind == "fixed" and not needs_float
     unused = tuple(f"(void){argument};" for argument in names)
+    if not any(f"{name}_slot" in line for line in (*steps, *body)):
+        tables = [table for table in tables if table.name != f"{name}_slot"]
     return Stage(name, kind, fixed, acc_type, value_type, parameters, tuple(tables), steps, unused + body)
 
 
