@@ -7,7 +7,8 @@ from mcugen.quantizers import parse
 from mcugen.step_table import float_to_ordered, ordered_to_float, step_table
 
 
-@pytest.mark.parametrize("text", ["quantized_hswish(6,2,alpha=1)", "quantized_hswish(5,2,1)", "quantized_sigmoid(5)", "quantized_tanh(8)",
+@pytest.mark.parametrize("text", ["quantized_hswish(6,2,alpha=1)", "quantized_hswish(5,2,1)", "quantized_sigmoid(5)",
+                                  "quantized_tanh(8)",
                                   "ternary(alpha=1)", "quantized_po2(4)", "quantized_bits(4,1,1,alpha=0.3)"])  # fmt: skip
 def test_table_equals_quantizer(text: str) -> None:
     quantizer = parse(text, "act")
