@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -281,3 +283,9 @@ def test_another_model_on_the_device(built: Path, tmp_path: Path) -> None:
 def test_folder_that_is_no_build(tmp_path: Path) -> None:
     refused(call("test", tmp_path, "--port", "unicorn"), "mcugen.json")
     refused(call("flash", tmp_path), "mcugen.json")
+
+
+def test_python_dash_m_is_the_command() -> None:
+    """`python -m mcugen boards` prints what `mcugen boards` prints."""
+    done = subprocess.run([sys.executable, "-m", "mcugen", "boards"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == call("boards").output
