@@ -296,13 +296,13 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
 #define MCU_SUMS ", r2", ", r3", ", r4", ", r5", ", r6", ", r7"
 #define MCU_AHEAD(STEP) "ldr r9, [r1], #4", "ldr r12, [r0, #4 * " #STEP "]", "ldr r11, [r0, #2 * " #STEP "]"
 #define MCU_MORE(STEP, LAST) MCU_TERMS("smlad", MCU_SUMS, MCU_AHEAD(STEP), LAST, )
-/* All terms, in a loop of eight pairs where there are more than 17; what follows PAIRS are loads during the last. */
+/* All terms, in a loop of four pairs where there are more than 17; what follows PAIRS are loads during the last. */
 #define MCU_ALL(STEP, PAIRS, ...) \
     "ldr r12, [r0, #4 * " #STEP "]\n ldr r11, [r0, #2 * " #STEP "]\n" \
-    ".if " #PAIRS " > 17\n mov lr, #(" #PAIRS " - 2) / 8\n.endif\n" \
+    ".if " #PAIRS " > 17\n mov lr, #(" #PAIRS " - 2) / 4\n.endif\n" \
     MCU_TERMS("smuad", "", "", "", "", "", "", MCU_AHEAD(STEP), "", ) \
-    ".if " #PAIRS " > 17\n .rept (" #PAIRS " - 2) % 8\n" MCU_MORE(STEP, "") ".endr\n" \
-    "2:\n .rept 6\n" MCU_MORE(STEP, "") ".endr\n" MCU_MORE(STEP, "subs lr, #1") MCU_MORE(STEP, "bne 2b") \
+    ".if " #PAIRS " > 17\n .rept (" #PAIRS " - 2) % 4\n" MCU_MORE(STEP, "") ".endr\n" \
+    "2:\n .rept 2\n" MCU_MORE(STEP, "") ".endr\n" MCU_MORE(STEP, "subs lr, #1") MCU_MORE(STEP, "bne 2b") \
     ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(STEP, "") ".endr\n .endif\n" \
     MCU_TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
 

@@ -21,9 +21,9 @@ TILE_BYTES = 8192  # of scratch, and of output written in one go, so that both s
 DEEP_BYTES = 20480  # of scratch where weights stream from flash for every tile: then several rows make one
 STRIP_BYTES = 10240  # of cache that a depthwise layer's passes over one strip may take
 LINE_BYTES = 32
-_FEW = 0.1  # share of channels without a proof for which no guard is worth its tables
 _REACH = 4095  # largest offset in a load, a store or an addition
 _WIDEST = 255  # guard that MCU_ROW can compare with
+_PLAIN, _GUARDED, _ASKED = range(3)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Finish:
     """An output stage that MCU_ROW and MCU_PLANE finish by themselves: numbers as in `Fixed`, in `Guard` if width > 0.
 
     slow: channels that pass through the C stage; width: of the guard; operand: the residual's input, 0 if none; plain: of
-    a guarded layer, the numbers of channels that need no guard (those not slow in it).
+    a guarded stage, the numbers of channels that need no guard (those not slow in it).
     """
 
     pre: int
@@ -103,10 +103,14 @@ class Finish:
     plain: Finish | None = None
 
     @property
-    def plain_pairs(self) -> Array:
-        """Of a guarded layer, the channel pairs that need no guard."""
-        pairs = _slow_pairs(self.plain, len(self.slow))
-        return ~pairs if 0 < pairs.sum() < len(pairs) else np.zeros(len(pairs), bool)
+    def how(self) -> Array:
+        """How each channel pair is finished: _PLAIN, _GUARDED or _ASKED (in the C stage)."""
+        asked, slow = _slow_pairs(self, len(self.slow)), _slow_pairs(self.plain if self.width else self, len(self.slow))
+        return np.where(~slow, _PLAIN, np.where(asked, _ASKED, _GUARDED))
+
+    def numbers(self, how: int) -> Finish:
+        """The stage of the pairs finished so."""
+        return self.plain if how == _PLAIN and self.plain is not None else self
 
     @property
     def saturate(self) -> str:
@@ -138,10 +142,9 @@ class Finish:
         """Multiplier and offset of every channel, of a dummy too where `signs` has one more."""
         channels = len(self.slow)
         values = np.zeros((len(signs), 2), np.int64)
-        values[:channels] = np.where(self.slow[:, None], 0, np.stack([self.mult, self.offset], axis=-1))
-        if self.plain is not None:
-            plain = np.repeat(self.plain_pairs, 2)[:channels]
-            values[:channels][plain] = np.stack([self.plain.mult, self.plain.offset], axis=-1)[plain]
+        plain, bare = self.numbers(_PLAIN), np.repeat(self.how == _PLAIN, 2)[:channels]
+        for k, pair in enumerate(((plain.mult, self.mult), (plain.offset, self.offset))):
+            values[:channels, k] = np.where(bare, pair[0], np.where(self.slow, 0, pair[1]))
         values[:, 0] *= signs
         return Constant("finish", "int32_t", values.astype(np.int32))
 
@@ -236,8 +239,8 @@ def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None) ->
     if not flat and column * g["sw"] % 2:
         column += 1  # windows then begin at whole words
     mixed = g["in_c"] % 4 == 0
-    keep = _slow_pairs(None if finish is None or finish.width else finish, g["out_c"])  # the C stage takes plain sums
-    packed = pack_pairs(_columns(node, column, mixed), sources[0], ~keep, 4)
+    plain = np.zeros(-(-g["out_c"] // 2), bool) if finish is None else finish.how == _PLAIN  # the C stage takes true sums
+    packed = pack_pairs(_columns(node, column, mixed), sources[0], plain, 4)
     room = (TILE_BYTES // (2 * column) - g["kw"]) // g["sw"] + 1
     if packed.words.nbytes < TILE_BYTES:
         room = min(room, TILE_BYTES // g["out_c"])
@@ -278,52 +281,41 @@ class FastConv(Kernel):
         return plain and max(left, right) < kw and _takes(node, sources)
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
-        finish = finish_of(node, sources)
-        if finish is None or finish.slow.mean() > _FEW:  # the guard needs tables for all channels: too much for a few
-            finish = finish_of(node, sources, guarded=True)
-        return None if _slow_pairs(finish, node.type.channels).all() else finish
-
-    def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
-        finish = self._finish(node, sources)
-        if finish is None or finish.width:
-            return None
-        asked: Array = np.repeat(_slow_pairs(finish, node.type.channels), 2)[: node.type.channels]
-        return asked
+        finish = finish_of(node, sources, guarded=True)
+        return finish if finish is not None and (finish.how != _ASKED).any() else None
 
     def _plan(self, node: Node, sources: Sequence[TensorType]) -> tuple[Finish | None, _Layout]:
         finish = self._finish(node, sources)
-        layout = _layout(node, sources, finish)
-        rows = layout.triples and layout.packed.parts == 1 and layout.tile > 4
-        return (finish if finish is None or rows else replace(finish, plain=None)), layout
+        return finish, _layout(node, sources, finish)
+
+    def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
+        finish = self._finish(node, sources)
+        return None if finish is None else np.repeat(finish.how != _PLAIN, 2)[: node.type.channels]
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         finish, layout = self._plan(node, sources)
         made = [Constant("weights", "uint32_t", layout.packed.words, role="weights")]
         if finish is not None:
             made.append(finish.table(layout.packed.signs))
-            if finish.plain_pairs.any():
-                made.append(Constant("plain", "uint8_t", finish.plain_pairs.astype(np.uint8)))
-            if any(part["ask"] for part in _parts(layout, finish)):
-                made.append(Constant("slow", "uint8_t", _slow_pairs(finish, node.type.channels).astype(np.uint8)))
+            if any(len(part["ways"]) > 1 for part in _parts(layout, finish)):
+                made.append(Constant("how", "uint8_t", finish.how.astype(np.uint8)))
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         finish, layout = self._plan(node, sources)
         g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
-        groups = [(part, key, size) for part in parts for key in ("groups", "slow") for size, _ in part[key]]
-        width = 0 if finish is None else finish.width
-        row = any(part["row"] for part in parts)
+        ways = [way for part in parts for way in part["ways"]]
         rest = g["out_h"] % layout.deep
         return {
             **g, "flat": layout.flat, "mixed": int(layout.mixed), "column": layout.column, "step": layout.step,
             "tile": layout.tile, "deep": layout.deep, "row_size": layout.row,
             "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
-            "split": int(packed.split), "is_signed": int(sources[0].signed), "finish": finish, "parts": parts,
-            "row": row, "width": width, "plain": finish.plain if finish and finish.plain_pairs.any() else None,
-            "dot3": bool(row and width) or any(size == 3 for _, _, size in groups),
-            "staged": bool(width) or any(key == "slow" or not part["finished"] for part, key, _ in groups),
-            "rest": any(key == "groups" and part["finished"] for part, key, _ in groups),
+            "split": int(packed.split), "is_signed": int(sources[0].signed), "parts": parts,
+            "row_ways": list({way["how"]: way for way in ways if way["row"]}.values()),
+            "rest_ways": list({way["how"]: way for way in ways if way["groups"] and way["finish"]}.values()),
+            "dot3": any(size == 3 for way in ways for size, _ in way["groups"]),
+            "staged": any(way["guarded"] or not way["finish"] for way in ways),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
@@ -368,26 +360,25 @@ def _groups(layout: _Layout, triples: bool) -> list[tuple[int, str]]:
 
 
 def _parts(layout: _Layout, finish: Finish | None) -> list[dict[str, Any]]:
-    """Loops over channel pairs, and over a lone last channel: which groups of pixels, finished where.
+    """Loops over channel pairs, and over a lone last channel; in each the ways in which pairs are finished.
 
-    ask: some pairs are slow; row: triples that MCU_ROW finishes; groups: the others; slow: all groups of a slow pair.
+    A way: how, its stage (None: in C), the triples of pixels that MCU_ROW finishes, groups of the other pixels.
     """
     parts = []
     out_c = layout.shape["out_c"]
-    slow = _slow_pairs(finish, out_c)
+    how = np.full(-(-out_c // 2), _ASKED) if finish is None else finish.how
     for channels, first, last in ((2, 0, out_c - out_c % 2), (1, out_c - out_c % 2, out_c)):
-        if first == last:
-            continue
-        here = slow[first // 2 : (last + 1) // 2]
-        finished = not here.all()
-        ask = finished and bool(here.any())
-        groups = _groups(layout, layout.triples and not (finished and channels == 1))
-        row = groups.pop(0)[1] if finished and groups[0][0] == 3 and layout.packed.parts == 1 else ""
-        parts.append({
-            "channels": channels, "first": first, "last": last, "ask": ask, "row": row,
-            "finished": finished and not (finish is not None and finish.plain_pairs.any()),
-            "groups": groups, "slow": _groups(layout, layout.triples) if ask else [],
-        })  # fmt: skip
+        ways = []
+        for each in np.unique(how[first // 2 : (last + 1) // 2]).tolist() if first < last else []:
+            numbers = None if finish is None or each == _ASKED else finish.numbers(each)
+            groups = _groups(layout, layout.triples and (numbers is None or channels == 2))
+            row = numbers is not None and groups[0][0] == 3 and layout.packed.parts == 1
+            ways.append({
+                "how": each, "finish": numbers, "guarded": each == _GUARDED, "groups": groups[row:],
+                "row": groups[0][1] if row else "",
+            })  # fmt: skip
+        if ways:
+            parts.append({"channels": channels, "first": first, "last": last, "ways": ways})
     return parts
 
 
