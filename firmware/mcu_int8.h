@@ -2,7 +2,7 @@
  * from SMLAD and SMMLA, the hottest loops in assembly scheduled by hand for the Cortex-M7.
  *
  * Activations are widened once to int16. A 16-bit lane of a weight word is w0 + 256 * w1 of two output channels: SMLAD
- * on the word gives s0 + 256 * s1 (mod 2^32), and on SXTB16 of the word, s0 alone. mcugen/kernels_int8.py packs lanes
+ * on the word gives s0 + 256 * s1 (mod 2^32), and on SXTB16 of the word, s0 alone. mcugen/kernels/int8_pack.py packs lanes
  * so where they fit, and cuts sums so that abs(s1) < 2^23; elsewhere lanes hold plain bytes w0, w1: `split`. */
 #ifndef MCU_INT8_H
 #define MCU_INT8_H

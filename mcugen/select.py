@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mcugen.errors import McugenError
 from mcugen.ir import Board, Graph, Node, TensorType
-from mcugen.ops import OPERATORS
+from mcugen.kernels import kernels_of
 from mcugen.ops.base import Call, Kernel
 
 GOALS = ("time", "flash", "ram")
@@ -34,7 +34,7 @@ def select_kernels(graph: Graph, board: Board, goal: str = "time") -> tuple[Call
 
 def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
     signs = bool(node.attrs.get("sign_input"))
-    kernels = [k for k in OPERATORS[node.op].kernels if k.applies(node, sources) and (k.takes_signs or not signs)]
+    kernels = [k for k in kernels_of(node.op) if k.applies(node, sources) and (k.takes_signs or not signs)]
     if not kernels:
         kinds = ", ".join(f"{source.c_type} {source.shape}" for source in sources)
         raise McugenError(node.name, f"no {node.op} kernel takes {kinds}", "use 8 or 16 bits in the layers before it")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mcugen.kernels_binary import BINARY_KERNELS
-from mcugen.kernels_int8 import CONV_KERNELS, DEPTHWISE_KERNELS
 from mcugen.ops.avgpool import AvgPool
 from mcugen.ops.base import Operator
 from mcugen.ops.concat import Concat
@@ -19,6 +17,3 @@ from mcugen.ops.resize import Resize
 
 _ALL = (Conv2D(), Depthwise(), AvgPool(), Map(), MaxPool(), Concat(), Pad(), Resize(), Permute(), Reshape(), Curve())
 OPERATORS: dict[str, Operator] = {op.name: op for op in _ALL}
-
-Conv2D.kernels += (*CONV_KERNELS, *BINARY_KERNELS)
-Depthwise.kernels += DEPTHWISE_KERNELS

@@ -17,7 +17,8 @@ from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, evaluate
 from mcugen.guard import NEVER, POST, Guard, guard
 from mcugen.ir import Array, Graph, Node, TensorType
-from mcugen.kernels_int8 import CONV_KERNELS, DEPTHWISE_KERNELS, pack_pairs
+from mcugen.kernels import INT8
+from mcugen.kernels.int8_pack import pack_pairs
 from mcugen.ops.base import Call, Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
@@ -30,7 +31,6 @@ from mcugen.resources import data_dir
 
 BOARD = load_board("nucleo-h743zi")
 OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
-KERNELS = {"conv2d": CONV_KERNELS, "depthwise": DEPTHWISE_KERNELS}
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _wide_guard(node: Node) -> Guard | None:
 @pytest.fixture(scope="module")
 def batch() -> Iterator[Batch]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mcugen.kernels_int8.guard", _wide_guard)
+        patch.setattr("mcugen.kernels.finish.guard", _wide_guard)
         yield _batch()
 
 
@@ -200,7 +200,7 @@ def _batch() -> Batch:
         names = [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
         given |= dict(zip(node.inputs, inputs, strict=True))
         nodes += names
-        taken = [kernel for kernel in KERNELS[node.op] if kernel.applies(node, sources)]
+        taken = [kernel for kernel in INT8[node.op] if kernel.applies(node, sources)]
         assert taken, layer
         for number, kernel in enumerate(taken):
             twin = node.but(name=f"{node.name}_{number}")
@@ -257,9 +257,9 @@ def _entry(call: Call, function: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("kernel", [*CONV_KERNELS, *DEPTHWISE_KERNELS], ids=lambda kernel: kernel.template)
+@pytest.mark.parametrize("kernel", [*INT8["conv2d"], *INT8["depthwise"]], ids=lambda kernel: kernel.template)
 def test_what_is_refused(kernel: Kernel) -> None:
-    filters = 4 if kernel in CONV_KERNELS else 0
+    filters = 4 if kernel in INT8["conv2d"] else 0
     node, sources, _ = make(Layer((3, 3, 4), filters, pads="valid"), "n", 0)
     assert kernel.applies(node, sources)
     wide = node.but(attrs={**node.attrs, "weights": node.attrs["weights"] * 2})
