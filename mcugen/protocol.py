@@ -1,8 +1,7 @@
-"""The client: asks a device, whichever engine carries the bytes. Every call ends within its time limit."""
+"""The client: what can be asked of a device, whichever engine carries the bytes. Every call ends within its time limit."""
 
 from __future__ import annotations
 
-import random
 import struct
 import time
 import zlib
@@ -14,16 +13,14 @@ from typing import TypeVar
 from mcugen import messages
 from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
-from mcugen.frames import PROTOCOL_VERSION, BrokenFrame, Frame, FrameReader, encode
-from mcugen.messages import NO_STEP, REPLY, Code, Hello, Result, Set, Tensor, Type
+from mcugen.frames import BrokenFrame
+from mcugen.line import ATTEMPT_FACTOR, ATTEMPTS, SECOND, Line, Refused, Silence
+from mcugen.messages import NO_STEP, Code, Hello, Result, Set, Tensor, Type
+
+__all__ = ["ATTEMPT_FACTOR", "Device", "InferResult", "StepRecord"]
 
 _T = TypeVar("_T")
-ATTEMPTS = 4
-ATTEMPT_FACTOR = 2**ATTEMPTS - 1
 _INPUT_ATTEMPTS = 3
-_RESENDS = 8
-_GRACE_S = 0.1
-_SECOND = "look for a second program on the same port"
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,8 @@ class StepRecord:
     crc: int
 
 
-class _Refused(Exception):
-    """The device answered with an error code."""
-
-    def __init__(self, code: int, detail: int) -> None:
-        super().__init__(code, detail)
-        self.code, self.detail = code, detail
-
-
 class Device:
-    """A device behind a transport; `resent` counts the requests that were sent again.
+    """A device behind a transport.
 
     Args:
         counter: what `cycles` counts on this engine: "cycles", "instructions" or "ticks"; `scale` times the device's.
@@ -78,9 +67,7 @@ class Device:
     ) -> None:
         self.transport, self.counter, self._scale = transport, counter, scale
         self._digest, self._timeout, self._infer_timeout, self._where = digest, timeout, infer_timeout, where
-        self._reader = FrameReader()
-        self._sequence = random.randrange(1, 1 << 16)
-        self._clock, self.resent = clock, 0
+        self._line = Line(transport, clock)
         self._hello: Hello | None = None
         self._tensors: dict[tuple[Set, int], Tensor] = {}
 
@@ -89,6 +76,11 @@ class Device:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def resent(self) -> int:
+        """Requests that were sent again."""
+        return self._line.resent
 
     def close(self) -> None:
         self.transport.close()
@@ -141,7 +133,7 @@ class Device:
         while len(records) < self._known().n_steps:
             crc, more = self._parse(messages.parse_steps, Type.STEPS, struct.pack("<I", len(records)))
             if crc != zlib.crc32(b"".join(inputs)):
-                raise self._error("the steps read are another inference's", _SECOND)
+                raise self._error("the steps read are another inference's", SECOND)
             if not more:
                 raise self._error("sends an empty list of steps", "report this as a bug")
             records += more
@@ -169,18 +161,19 @@ class Device:
         crc = zlib.crc32(b"".join(inputs))
         payload = hello.digest + struct.pack("<IBI", crc, flags, stop)
         for attempt in range(_INPUT_ATTEMPTS):
-            self.resent += bool(attempt)
-            for index, data in enumerate(inputs):
-                self._write(index, data)
+            self._line.resent += bool(attempt)
             try:
+                for index, data in enumerate(inputs):
+                    self._write(index, data)
                 result = messages.parse_result(self._exchange(Type.INFER, payload, self._infer_timeout))
                 if result.inputs_crc == crc:
                     return result
-                raise self._error("answers INFER with the result of other inputs", _SECOND)
-            except _Refused as refused:
+                raise self._error("answers INFER with the result of other inputs", SECOND)
+            except Refused as refused:
                 self._check_reset(hello)
-                if refused.code != Code.INPUTS or attempt == _INPUT_ATTEMPTS - 1:
-                    raise self._refusal(Type.INFER, refused) from refused
+                stale = refused.kind is Type.WRITE or refused.code == Code.INPUTS
+                if not stale or attempt == _INPUT_ATTEMPTS - 1:
+                    raise self._line.refusal(refused) from refused
             except BrokenFrame as broken:
                 raise self._error(str(broken), "flash firmware built by this mcugen") from broken
         raise AssertionError("unreachable")
@@ -188,7 +181,7 @@ class Device:
     def _write(self, index: int, data: bytes) -> None:
         chunk = self._known().chunk
         for offset in range(0, len(data), chunk):
-            self._ask(Type.WRITE, struct.pack("<HI", index, offset) + data[offset : offset + chunk])
+            self._exchange(Type.WRITE, struct.pack("<HI", index, offset) + data[offset : offset + chunk], self._timeout)
 
     def _read(self, kind: Set, index: int, size: int) -> bytes:
         data = b""
@@ -202,7 +195,7 @@ class Device:
 
     def _check(self, data: bytes, result: Result) -> None:
         if len(data) != result.bytes or zlib.crc32(data) != result.crc:
-            raise self._error("the outputs read are not those computed", _SECOND)
+            raise self._error("the outputs read are not those computed", SECOND)
 
     def _parse(self, parse: Callable[[bytes], _T], kind: Type, payload: bytes = b"") -> _T:
         try:
@@ -213,73 +206,18 @@ class Device:
     def _ask(self, kind: Type, payload: bytes = b"") -> bytes:
         try:
             return self._exchange(kind, payload, self._timeout)
-        except _Refused as refused:
-            raise self._refusal(kind, refused) from refused
+        except Refused as refused:
+            raise self._line.refusal(refused) from refused
 
-    def _exchange(self, kind: Type, payload: bytes, timeout: float, explain: bool = True) -> bytes:
-        """The payload of the reply; retried, each time with twice the time. `explain`: ask why there was none."""
-        self._sequence = self._sequence % 0xFFFF + 1
-        request = b"\0" + encode(Frame(kind, self._sequence, payload))
-        for attempt in range(ATTEMPTS):
-            deadline = self._clock() + timeout * 2**attempt
-            for resend in range(_RESENDS):
-                self.resent += bool(attempt or resend)
-                self.transport.write(request)
-                reply, broken = self._await(kind, deadline)
-                if reply is not None:
-                    return reply
-                if not broken:
-                    break
-        raise self._silence(kind if explain else Type.HELLO)
-
-    def _await(self, kind: Type, deadline: float) -> tuple[bytes | None, bool]:
-        """(the reply's payload or None, whether the device complained of a broken request: perhaps this one).
-
-        After a complaint the reply comes soon or never. Replies to earlier requests are dropped.
-        """
-        broken = False
-        while (left := deadline - self._clock()) > 0:
-            data = self.transport.read(4096, left)
-            if not data:
-                break
-            for frame in self._reader.feed(data):
-                if self._is_reply(kind, frame):
-                    return frame.payload, broken
-                if frame.sequence == 0:
-                    broken, deadline = True, min(deadline, self._clock() + _GRACE_S)
-        return None, broken
-
-    def _is_reply(self, kind: Type, frame: Frame) -> bool:
-        if frame.version != PROTOCOL_VERSION:
-            raise self._old(frame.version)
-        if frame.sequence == self._sequence and frame.type == Type.ERROR and len(frame.payload) == 6:
-            code, _, detail = struct.unpack("<BBI", frame.payload)
-            if code == Code.VERSION:
-                raise self._old(detail)
-            raise _Refused(code, detail)
-        return frame.sequence == self._sequence and frame.type == kind | REPLY
+    def _exchange(self, kind: Type, payload: bytes, timeout: float) -> bytes:
+        """As `Line.exchange`; silence is explained."""
+        try:
+            return self._line.exchange(kind, payload, timeout)
+        except Silence:
+            raise self._silence(kind) from None
 
     def _error(self, fact: str, remedy: str) -> McugenError:
-        return McugenError(self.transport.name, fact, remedy)
-
-    def _old(self, version: int) -> McugenError:
-        return self._error(
-            f"the device speaks protocol version {version}, this mcugen version {PROTOCOL_VERSION}",
-            "flash firmware built by this mcugen",
-        )
-
-    def _refusal(self, kind: Type, refused: _Refused) -> McugenError:
-        remedies = {
-            Code.DIGEST: "flash the firmware built from this model",
-            Code.INPUTS: _SECOND,
-            Code.NOT_READY: "run an inference first",
-        }
-        code = Code(refused.code) if refused.code in set(Code) else None
-        name = code.name if code else f"code {refused.code}"
-        return self._error(
-            f"the device refuses {kind.name} ({name}, detail {refused.detail:#x})",
-            remedies.get(code, "report this as a bug") if code else "flash firmware built by this mcugen",
-        )
+        return self._line.error(fact, remedy)
 
     def _silence(self, kind: Type) -> McugenError:
         """Why there was no answer: a fault the device tells of, or nothing at all."""
@@ -287,7 +225,7 @@ class Device:
         if before is not None and kind is not Type.HELLO:
             self._check_reset(before)
             return self._error(f"answers HELLO but not {kind.name}", "allow more time, or look for noise on the line")
-        noise = f" ({self._reader.broken} broken frames came)" if self._reader.broken else ""
+        noise = f" ({self._line.broken} broken frames came)" if self._line.broken else ""
         return self._error(
             f"no answer to {kind.name} after {ATTEMPTS} tries{noise}",
             "check that the firmware is flashed, the port is the board's and the baud rate its own",
@@ -312,6 +250,6 @@ class Device:
         """Its number where the device does not say, such as when it faults again."""
         try:
             payload = struct.pack("<BI", Set.STEPS, step)
-            return messages.parse_tensor(self._exchange(Type.DESCRIBE, payload, self._timeout, explain=False)).name
-        except (McugenError, _Refused, BrokenFrame):
+            return messages.parse_tensor(self._line.exchange(Type.DESCRIBE, payload, self._timeout)).name
+        except (McugenError, Refused, Silence, BrokenFrame):
             return str(step)

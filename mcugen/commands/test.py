@@ -82,6 +82,7 @@ def _outcome(work: Work, port: str, quiet: bool) -> tuple[dict[str, Any], Mcugen
         with _open(work, port) as device:
             hello = device.hello()
             about |= {"model": hello.model, "board": hello.board, "counter": device.counter}
+            about["stack_reserved_bytes"] = hello.stack_bytes
             about |= compare(device, work.encoded, work.expected, quiet)
         if about["first_difference"] is not None:
             raise CheckFailed(port, f"output differs: {about['first_difference']}", "run `mcugen verify` to find the layer")
@@ -102,8 +103,9 @@ def _tell(result: dict[str, Any], several: bool) -> None:
     if "equal" in result:
         place = f"{result['model']} on {result['board']} at {result['port']}"
         click.echo(f"{place}: {result['equal']:,} of {result['values']:,} output bytes equal")
-        cost = f"{result['cycles']:,} {result['counter']} each, stack {result['stack_bytes']:,} bytes"
-        click.echo(f"{result['samples']} samples, {cost}")
+        used, reserved = result["stack_bytes"], result["stack_reserved_bytes"]
+        stack = f"stack {used:,} of {reserved:,} bytes, {reserved - used:,} to spare"
+        click.echo(f"{result['samples']} samples, {result['cycles']:,} {result['counter']} each, {stack}")
     if several and "error" in result:
         click.echo(f"error: {result['error']}", err=True)
 

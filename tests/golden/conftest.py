@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.tools import need_qkeras
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -16,8 +17,7 @@ sys.path.insert(0, str(HERE))
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with what `oracle.py` writes."""
-    if importlib.util.find_spec("qkeras") is None:
-        pytest.skip("needs TensorFlow and QKeras")
+    need_qkeras()
     folder = tmp_path_factory.mktemp("oracle")
     command = [sys.executable, str(HERE / "oracle.py"), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)

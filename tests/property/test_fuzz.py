@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
 from tests.fuzzing.campaign import Campaign
 from tests.fuzzing.specs import draw
+from tests.tools import need_qkeras
 
 COUNT = 150
 
@@ -20,8 +19,7 @@ def test_specs_come_from_the_seed_alone() -> None:
 
 @pytest.mark.xdist_group("golden")
 def test_150_models_equal_qkeras() -> None:
-    if importlib.util.find_spec("qkeras") is None:
-        pytest.skip("needs TensorFlow and QKeras")
+    need_qkeras()
     with Campaign(simulator=5, batch=50) as campaign:
         for seed in range(COUNT):
             campaign.add(seed)

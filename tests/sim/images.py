@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 from mcugen.boards import load_board
 from mcugen.firmware import render_app
 from mcugen.toolchain import Image, compile_firmware
+from tests.tools import need
 
 HERE = Path(__file__).parent
 DIGEST = bytes(range(1, 17))
 BANKS = ((8, "dtcm"), (8, "axi"))
-
-
-def need(program: str) -> None:
-    """Fail unless `program` is on the PATH."""
-    if shutil.which(program) is None:
-        pytest.fail(f"{program} is not on the PATH: install it, this test may not be skipped")
 
 
 class Images:

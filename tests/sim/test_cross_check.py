@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from images import need
 
 from mcugen.boards import load_board
 from mcugen.build import link, random_codes
@@ -26,6 +25,7 @@ from mcugen.pipeline import Compiled, compile_graph, integer_graph, lower
 from mcugen.running import DeviceRunner, open_simulated
 from mcugen.verify import verify
 from tests.random_network import random_network
+from tests.tools import need
 
 MODEL = Path(__file__).parents[2] / "examples" / "faces" / "hybrid.h5"
 SLACK = 4

@@ -45,7 +45,8 @@ def test_fits_and_equals_on_the_simulated_board(compiled: Compiled, codes: list[
     traced = runner.trace([x[2:3] for x in codes], {name: x[2:3] for name, x in reference.items()})
     assert set(traced) == set(compiled.sources.steps)
     assert all((x == reference[name][2:3]).all() for name, x in traced.items())
-    assert 0 < runner.stack_bytes < 4096
+    reserved = runner.device.hello().stack_bytes
+    assert reserved == compiled.board.limits["stack_bytes"] and 0 < runner.stack_bytes <= reserved // 2
 
 
 def test_host_equals_reference_layer_by_layer(compiled: Compiled, codes: list[Array]) -> None:

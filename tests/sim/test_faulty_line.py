@@ -12,7 +12,7 @@ from mcugen.engines.faulty import KINDS, FaultyPort
 from mcugen.engines.spoil import answer_wrongly, spoil_bytes
 from mcugen.errors import McugenError
 from mcugen.frames import BrokenFrame, Frame, decode, encode
-from mcugen.messages import REPLY, Type
+from mcugen.messages import REPLY, Code, Type
 from mcugen.protocol import ATTEMPT_FACTOR, Device
 
 X = bytes(range(8))
@@ -132,6 +132,37 @@ class Clash:
 def test_another_clients_result_with_the_same_sequence_is_refused(bench: faults.Bench) -> None:
     device = Device(Clash(bench.port), digest=DIGEST, clock=bench.port.clock)
     with pytest.raises(McugenError, match="answers INFER with the result of other inputs; look for a second program"):
+        device.infer([X])
+
+
+class Refuses:
+    """Answers the first `count` WRITEs with an error, as a reply that waited for an earlier client would."""
+
+    name = "stale"
+
+    def __init__(self, inner: FaultyPort, count: int) -> None:
+        self._inner, self._left, self._ready = inner, count, b""
+
+    def write(self, data: bytes) -> None:
+        frame = decode(data.strip(b"\0"))
+        if frame.type == Type.WRITE and self._left:
+            self._left -= 1
+            self._ready = encode(Frame(Type.ERROR, frame.sequence, struct.pack("<BBI", Code.RANGE, Type.WRITE, 8)))
+        self._inner.write(data)
+
+    def read(self, size: int, timeout: float) -> bytes:
+        data, self._ready = self._ready, b""
+        return data or self._inner.read(size, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_a_stale_refusal_of_a_write_is_outlived(bench: faults.Bench) -> None:
+    device = Device(Refuses(bench.port, 2), digest=DIGEST, clock=bench.port.clock)
+    assert device.infer([X]).outputs == [Y] and device.resent == 2
+    device = Device(Refuses(bench.port, 3), digest=DIGEST, clock=bench.port.clock)
+    with pytest.raises(McugenError, match=r"the device refuses WRITE \(RANGE, detail 0x8\)"):
         device.infer([X])
 
 

@@ -6,7 +6,7 @@ import random
 import zlib
 
 import pytest
-from images import DIGEST, Images, need
+from images import DIGEST, Images
 
 from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.qemu import PROGRAM
@@ -14,6 +14,7 @@ from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
 from mcugen.frames import Frame, encode
 from mcugen.protocol import Device
+from tests.tools import need
 
 X = bytes(range(8))
 MIDDLE = bytes(range(1, 9))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
-import shutil
 import struct
 from pathlib import Path
 
@@ -83,12 +81,3 @@ class Stubs:
     def calls(self, name: str) -> list[list[str]]:
         """Arguments of each call, its working directory last."""
         return [line.split("\t") for line in (self.folder / f"{name}.calls").read_text().splitlines()]
-
-
-def require(program: str, package: str) -> str:
-    """The path of a real tool; without it the test is skipped, and fails in continuous integration."""
-    path = shutil.which(program)
-    if path is None:
-        message = f"{program} is not installed: run apt-get install {package}"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
-    return str(path)

@@ -22,7 +22,6 @@ from flash_stubs import (
     Stubs,
     elf,
     make_folder,
-    require,
 )
 
 from mcugen import flashing
@@ -31,6 +30,7 @@ from mcugen.cli import main
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.flashing import Probe, describe_tools, flash_folder, probes, volume
 from mcugen.flashing.tools import board_tools
+from tests.tools import need
 
 SELECT = "if {[catch {adapter serial %s}]} {hla_serial %s}"
 COMPARE = ["-M", "halt", "-c", "compare 0x8000000 firmware.bin", "-c", "reset"]
@@ -258,9 +258,9 @@ def test_exit_codes_of_the_command(folder: Path, stubs: Stubs, capsys: pytest.Ca
     assert code == 1 and text.count("error: ") == 1 and "read back something else" in text
 
 
-@pytest.mark.parametrize(("tool", "package"), [("openocd", "openocd"), ("st-flash", "stlink-tools")])
-def test_the_real_tool_without_a_probe(tool: str, package: str, folder: Path) -> None:
-    require(tool, package)  # asked for a probe that no one has, so that no board is written to
+@pytest.mark.parametrize("tool", ["openocd", "st-flash"])
+def test_the_real_tool_without_a_probe(tool: str, folder: Path) -> None:
+    need(tool)  # asked for a probe that no one has, so that no board is written to
     with pytest.raises(CheckFailed, match=f"{tool}: found no probe with the serial number {NO_SUCH_PROBE}"):
         flash_folder(folder, tool, NO_SUCH_PROBE, timeout=60)
 
@@ -270,7 +270,7 @@ def test_the_real_openocd_with_a_chip_of_its_own(
     serial: str | None, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command line programs openocd's pretended flash; its pretended core cannot read back, so comparing fails."""
-    require("openocd", "openocd")
+    need("openocd")
     (tmp_path / "board").mkdir()
     config = tmp_path / "board" / "st_nucleo_h743zi.cfg"
     config.write_text(

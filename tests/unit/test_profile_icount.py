@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,11 +9,15 @@ import pytest
 from profile_code import compile_c
 
 from mcugen.profile.bare import BareMachine
+from tests.tools import need
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")),
-    reason="needs qemu-system-arm and arm-none-eabi-gcc",
-)
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    need("qemu-system-arm")
+    need("arm-none-eabi-gcc")
+
+
 CALLS = 8
 TICKS = 1.6  # of the 25 MHz timer in one instruction
 
