@@ -13,7 +13,8 @@
 typedef struct mcu_tensor {
     const char *name;
     uint8_t kind;     /* MCU_KIND_* */
-    uint8_t bits;     /* of one element: 1, 8, 16 or 32 */
+    uint8_t bits;     /* of one element: 1, 2, 4, 8, 16 or 32; 2 and 4: packed along the channels, lowest bits first, every
+                       * pixel begins at a byte */
     uint8_t bank;     /* index into the banks */
     uint8_t n_dims;   /* 1 to 4 */
     uint32_t dims[4]; /* batch axis left out, channels last */

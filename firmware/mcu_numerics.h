@@ -83,6 +83,27 @@ static inline int32_t mcu_weight32(const uint8_t *row, int32_t i)
     return (int32_t)((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
 }
 
+/* Code number c of a pixel packed 2 or 4 bits each, lowest first; signed codes are read by mcu_weight2 and mcu_weight4. */
+static inline int32_t mcu_field2(const uint8_t *pixel, int32_t c)
+{
+    return (pixel[c >> 2] >> (2 * (c & 3))) & 3;
+}
+
+static inline int32_t mcu_field4(const uint8_t *pixel, int32_t c)
+{
+    return (pixel[c >> 1] >> (4 * (c & 1))) & 15;
+}
+
+/* Of `bits` bits; keeps the others of the byte. Pixels that are not `whole` end inside a byte: their channels must be put
+ * in ascending order, for what lies above is cleared. */
+static inline void mcu_put_field(uint8_t *pixel, int32_t c, int32_t code, const int bits, const int whole)
+{
+    const int32_t shift = bits * (c & (8 / bits - 1));
+    const uint32_t field = ((1u << bits) - 1) << shift, below = (1u << shift) - 1;
+    uint8_t *at = pixel + (c >> (bits == 4 ? 1 : 2));
+    *at = (uint8_t)((*at & (whole ? ~field : below)) | (((uint32_t)code << shift) & field));
+}
+
 /* Bit tensors: `words` 32-bit words a pixel, channel c in bit c % 32 of word c / 32; -1 is 0, +1 is 1. */
 static inline uint32_t mcu_get_bit(const uint32_t *pixel, int32_t c)
 {

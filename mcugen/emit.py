@@ -87,18 +87,19 @@ def _template(env: jinja2.Environment, name: str, context: Mapping[str, Any]) ->
 def _render(env: jinja2.Environment, call: Call, name: str) -> str:
     node, sources = call.node, call.sources
     stage = make_stage(node, sources, name, call.kernel.asked_channels(node, sources)) if "epilogue" in node.attrs else None
-    bits = node.type.layout == "words"
     context: dict[str, Any] = {
         "name": name,
         "layer": node.name,
         "kernel": call.kernel.name,
         "arguments": _arguments(node, sources, call.scratch_bytes),
         "in_type": sources[0].c_type,
-        "in_stride": _stride(sources[0]),
+        "in_stride": sources[0].stride,
         "out_type": node.type.c_type,
-        "bits": bits,
+        "bits": node.type.layout == "words",
+        "packed": node.type.layout == "packed",
         "lowest": _lowest(sources[0]),
         "load": lambda pointer, index: _load(sources[0], pointer, index, bool(node.attrs.get("sign_input"))),
+        "element": lambda pixel, c: _element(sources[0], "in", pixel, c),
         "store": lambda pixel, c, value: _store(node, sources, stage is not None, name, pixel, c, value),
         "stage": stage,
         **call.kernel.params(node, sources),
@@ -125,10 +126,6 @@ def _arguments(node: Node, sources: Sequence[TensorType], scratch: int) -> str:
     return ", ".join([*parts, "void *scratch"] if scratch else parts)
 
 
-def _stride(kind: TensorType) -> int:
-    return -(-kind.channels // 32) if kind.layout == "words" else kind.channels
-
-
 def _lowest(kind: TensorType) -> str:
     return c_float(float(np.finfo(np.float32).min)) if kind.kind == "float" else str(kind.lo)
 
@@ -136,12 +133,17 @@ def _lowest(kind: TensorType) -> str:
 def _load(kind: TensorType, pointer: str, index: str, sign: bool = False) -> str:
     if sign:
         return f"({pointer}[{index}] < 0 ? -1 : 1)"
+    if kind.layout == "packed":
+        return f"mcu_{'weight' if kind.signed else 'field'}{kind.bits}({pointer}, {index})"
     return f"mcu_get_sign({pointer}, {index})" if kind.layout == "words" else f"{pointer}[{index}]"
 
 
 def _element(kind: TensorType, pointer: str, pixel: str, c: str) -> str:
+    """A stored code; of a bit 0 or 1."""
     if kind.layout == "words":
-        return f"mcu_get_bit({pointer} + ({pixel}) * {_stride(kind)}, {c})"
+        return f"mcu_get_bit({pointer} + ({pixel}) * {kind.stride}, {c})"
+    if kind.layout == "packed":
+        return _load(kind, f"{pointer} + ({pixel}) * {kind.stride}", c)
     return f"{pointer}[({pixel}) * {kind.channels} + {c}]"
 
 
@@ -157,7 +159,10 @@ def _store(
         others += [", count"] if "counts" in node.attrs else []
         value = f"{name}_out({value}, {c}{''.join(others)})"
     if node.type.layout == "words":
-        return f"mcu_put_bit(out + ({pixel}) * {_stride(node.type)}, {c}, (int32_t)({value}));"
+        return f"mcu_put_bit(out + ({pixel}) * {node.type.stride}, {c}, (int32_t)({value}));"
+    if node.type.layout == "packed":
+        put = f"mcu_put_field(out + ({pixel}) * {node.type.stride}, {c}, {value}"
+        return f"{put}, {node.type.bits}, {int(node.type.whole)});"
     return f"out[({pixel}) * {node.type.channels} + {c}] = ({node.type.c_type}){value};"
 
 

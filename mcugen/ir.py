@@ -46,7 +46,8 @@ class TensorType:
 
     Integers: value = code * scale, lo <= code <= hi. `bipolar` codes are -1 and +1 only (stored as one bit, 1 = +1).
     Floats: `kind` is "float"; lo, hi and scale mean nothing.
-    layout: "hwc" (row-major elements), "words" (bits along the channels in 32-bit words, one row of words a pixel).
+    layout: "hwc" (row-major elements), "words" (bits along the channels in 32-bit words, one row of words a pixel),
+    "packed" (2 or 4 bits a code along the channels, lowest bits first; a pixel begins at a byte, bits left over are 0).
     """
 
     shape: tuple[int, ...]
@@ -59,12 +60,12 @@ class TensorType:
 
     @property
     def bits(self) -> int:
-        """Storage bits of one element: 1, 8, 16 or 32."""
+        """Storage bits of one element: 1, 2, 4, 8, 16 or 32."""
         if self.kind == "float":
             return 32
         if self.bipolar:
             return 1
-        for bits in (8, 16):
+        for bits in (2, 4, 8, 16) if self.layout == "packed" else (8, 16):
             if (self.lo >= -(1 << (bits - 1)) and self.hi < 1 << (bits - 1)) or (self.lo >= 0 and self.hi < 1 << bits):
                 return bits
         return 32
@@ -82,19 +83,42 @@ class TensorType:
         return self.shape[-1]
 
     @property
-    def bytes(self) -> int:
-        """Bytes in memory; bit tensors round every pixel up to whole 32-bit words."""
+    def stride(self) -> int:
+        """Elements of `c_type` from pixel to pixel."""
         if self.layout == "words":
-            return self.size // self.channels * ((self.channels + 31) // 32) * 4
-        return self.size * self.bits // 8
+            return -(-self.channels // 32)
+        return -(-self.channels * self.bits // 8) if self.layout == "packed" else self.channels
+
+    @property
+    def whole(self) -> bool:
+        """Whether pixels end where storage elements end, so that no bits are left over."""
+        return self.layout == "hwc" or self.channels * self.bits % (32 if self.layout == "words" else 8) == 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in memory; a pixel of bits fills whole 32-bit words, one of packed codes whole bytes."""
+        element = {"words": 32, "packed": 8}.get(self.layout, self.bits)
+        return self.size // self.channels * self.stride * element // 8
 
     @property
     def c_type(self) -> str:
+        """Type of the elements that C addresses: words of bits, bytes of packed codes, else the codes themselves."""
         if self.kind == "float":
             return "float"
-        if self.layout == "words":
-            return "uint32_t"
+        if self.layout != "hwc":
+            return "uint32_t" if self.layout == "words" else "uint8_t"
         return f"{'' if self.signed else 'u'}int{self.bits}_t"
+
+    @property
+    def stored(self) -> str:
+        """What one code is stored as, for people: float, bit, uint4, int8."""
+        return "float" if self.kind == "float" else "bit" if self.bipolar else f"{'' if self.signed else 'u'}int{self.bits}"
+
+    @classmethod
+    def of_codes(cls, shape: tuple[int, ...], lo: int, hi: int, scale: float, bipolar: bool = False) -> TensorType:
+        """Integers in the narrowest layout that holds them."""
+        packed = lo >= -8 and hi < (8 if lo < 0 else 16)
+        return cls(shape, "int", lo, hi, scale, bipolar, "words" if bipolar else "packed" if packed else "hwc")
 
 
 @dataclass(frozen=True)

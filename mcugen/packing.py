@@ -33,14 +33,16 @@ def pack_rows(rows: Int, bits: int, whole: bool = False) -> Array:
     return packed.astype(np.uint8)
 
 
-def unpack_rows(data: Array, bits: int, count: int) -> Int:
-    """Inverse of `pack_rows` for rows of `count` codes."""
+def unpack_rows(data: Array, bits: int, count: int, signed: bool = True) -> Int:
+    """Inverse of `pack_rows` for rows of `count` codes; signed: whether codes below 8 bits are two's complement."""
     if bits >= 8:
         return data.view(f"<i{bits // 8}").astype(np.int64)
     each = 8 // bits
     fields = (data[:, :, None] >> (np.arange(each, dtype=np.uint8) * bits)) & ((1 << bits) - 1)
     codes = fields.reshape(data.shape[0], -1)[:, :count].astype(np.int64)
-    return codes * 2 - 1 if bits == 1 else codes - ((codes >> (bits - 1)) << bits)
+    if bits == 1:
+        return codes * 2 - 1
+    return codes - ((codes >> (bits - 1)) << bits) if signed else codes
 
 
 def pack_words(codes: Int) -> Array:

@@ -184,8 +184,7 @@ def _grid_type(like: TensorType, quantizer: Quantizer | Align) -> TensorType:
     if isinstance(quantizer, Quantizer) and quantizer.levels is not None:
         fact = f"the levels of {quantizer.kind} are no multiples of a step, so nothing can sum them as integers"
         raise McugenError(quantizer.layer, fact, "use quantized_bits or quantized_relu")
-    layout = "words" if quantizer.bipolar else "hwc"
-    return TensorType(like.shape, "int", quantizer.lo, quantizer.hi, quantizer.step, quantizer.bipolar, layout)
+    return TensorType.of_codes(like.shape, quantizer.lo, quantizer.hi, quantizer.step, quantizer.bipolar)
 
 
 def _quantise_weights(node: Node, source: TensorType) -> Node:

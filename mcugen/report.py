@@ -57,7 +57,7 @@ def _layers(compiled: Compiled, sizes: Sequence[LayerSize]) -> list[dict[str, An
                 "op": node.op,
                 "kernel": call.kernel.name,
                 "output": list(node.type.shape),
-                "type": node.type.c_type,
+                "type": node.type.stored,
                 "macs": OPERATORS[node.op].macs(node, call.sources),
                 "weight_bytes": size.weights,
                 "table_bytes": size.tables,

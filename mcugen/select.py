@@ -36,7 +36,7 @@ def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
     signs = bool(node.attrs.get("sign_input"))
     kernels = [k for k in kernels_of(node.op) if k.applies(node, sources) and (k.takes_signs or not signs)]
     if not kernels:
-        kinds = ", ".join(f"{source.c_type} {source.shape}" for source in sources)
+        kinds = ", ".join(f"{source.stored} {source.shape}" for source in sources)
         raise McugenError(node.name, f"no {node.op} kernel takes {kinds}", "use 8 or 16 bits in the layers before it")
     costs = {kernel.name: cost(kernel, node, sources) for kernel in kernels}
     best = min(kernels, key=lambda kernel: _rank(costs[kernel.name], goal))

@@ -12,7 +12,7 @@ import numpy as np
 from mcugen.emit import Sources
 from mcugen.errors import CheckFailed
 from mcugen.ir import Array, Graph, TensorType
-from mcugen.packing import pack_words, unpack_words
+from mcugen.packing import pack_rows, pack_words, unpack_rows, unpack_words
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
@@ -71,6 +71,8 @@ def to_bytes(codes: Array, kind: TensorType) -> Array:
     count = codes.shape[0]
     if kind.layout == "words":
         return np.ascontiguousarray(pack_words(codes)).view(np.uint8).reshape(count, -1)
+    if kind.layout == "packed":
+        return pack_rows(codes.reshape(-1, kind.channels).astype(np.int64), kind.bits).reshape(count, -1)
     return np.ascontiguousarray(codes.astype(_DTYPES[kind.c_type])).view(np.uint8).reshape(count, -1)
 
 
@@ -80,5 +82,8 @@ def from_bytes(data: Array, kind: TensorType) -> Array:
     if kind.layout == "words":
         words = data.view("<u4").reshape(data.shape[0], *kind.shape[:-1], -1)
         return unpack_words(words, kind.channels)
+    if kind.layout == "packed":
+        codes = unpack_rows(data.reshape(-1, kind.stride), kind.bits, kind.channels, kind.signed)
+        return codes.reshape(data.shape[0], *kind.shape)
     values = data.view(_DTYPES[kind.c_type]).reshape(data.shape[0], *kind.shape)
     return values if kind.kind == "float" else values.astype(np.int64)

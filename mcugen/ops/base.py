@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -126,4 +126,6 @@ def same_grid(node: Node, sources: Sequence[TensorType]) -> TensorType:
     first = sources[0]
     assert all((s.kind, s.scale, s.bipolar) == (first.kind, first.scale, first.bipolar) for s in sources)
     lo, hi = min(s.lo for s in sources), max(s.hi for s in sources)
-    return TensorType(node.type.shape, first.kind, lo, hi, first.scale, first.bipolar, first.layout)
+    if first.kind == "float":
+        return replace(first, shape=node.type.shape)
+    return TensorType.of_codes(node.type.shape, lo, hi, first.scale, first.bipolar)

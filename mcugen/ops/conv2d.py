@@ -64,6 +64,11 @@ def geometry(node: Node, source: TensorType) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def same_places(source: TensorType, target: TensorType) -> bool:
+    """Whether storing a code of `target` spoils no code of `source` but the one that lies at the same place."""
+    return source.layout == target.layout != "words" and source.bytes == target.bytes and source.whole and target.whole
+
+
 class GenericConv(Kernel):
     """Any widths, any shape: one weight and one input code at a time."""
 
@@ -112,8 +117,8 @@ class XnorConv(Kernel):
 
 def residual_in_place(node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
     """Tensor operands of the epilogue are read at the very index that is written, just before it."""
-    fits = [i for i in range(1, len(sources)) if sources[i].bytes == node.type.bytes and sources[i].layout == "hwc"]
-    return tuple(i for i in fits if node.inputs[i] != node.inputs[0]) if node.type.layout == "hwc" else ()
+    fits = [i for i in range(1, len(sources)) if same_places(sources[i], node.type)]
+    return tuple(i for i in fits if node.inputs[i] != node.inputs[0])
 
 
 Conv2D.kernels = (GenericConv("generic", "conv2d.c.j2", takes_signs=True), XnorConv("xnor", "binary_conv2d.c.j2"))

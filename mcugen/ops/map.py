@@ -11,7 +11,7 @@ from typing import Any
 from mcugen.epilogue import evaluate
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator, complete, to_value
-from mcugen.ops.conv2d import residual_in_place
+from mcugen.ops.conv2d import residual_in_place, same_places
 from mcugen.shapes import image
 
 
@@ -34,9 +34,7 @@ class GenericMap(Kernel):
         return 12.0 * node.type.size
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
-        if node.type.layout != "hwc":
-            return ()
-        first = (0,) if sources[0].bytes == node.type.bytes and sources[0].layout == "hwc" else ()
+        first = (0,) if same_places(sources[0], node.type) else ()
         return (*first, *residual_in_place(node, sources))
 
 

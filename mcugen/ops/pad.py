@@ -19,7 +19,9 @@ class Pad(Operator):
     def infer(self, node: Node, sources: Sequence[TensorType]) -> TensorType:
         source = sources[0]
         assert not source.bipolar, "zero is no bit"
-        return replace(source, shape=node.type.shape, lo=min(source.lo, 0), hi=max(source.hi, 0))
+        if source.kind == "float":
+            return replace(source, shape=node.type.shape)
+        return TensorType.of_codes(node.type.shape, min(source.lo, 0), max(source.hi, 0), source.scale)
 
     def reference(self, node: Node, sources: Sequence[TensorType], inputs: Sequence[Array]) -> Array:
         top, bottom, left, right = node.attrs["pads"]
@@ -30,10 +32,10 @@ class Pad(Operator):
 
 class GenericPad(Kernel):
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        in_h, in_w, channels = image(sources[0].shape)
+        in_h, in_w, _ = image(sources[0].shape)
         out_h, out_w, _ = image(node.type.shape)
         top, _, left, _ = node.attrs["pads"]
-        return {"in_h": in_h, "in_w": in_w, "out_h": out_h, "out_w": out_w, "channels": channels, "top": top, "left": left}
+        return {"in_h": in_h, "in_w": in_w, "out_h": out_h, "out_w": out_w, "top": top, "left": left}
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return 2.0 * node.type.size

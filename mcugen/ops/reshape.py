@@ -1,4 +1,4 @@
-"""reshape: the same elements in the same order under another shape; free unless bits must be packed anew."""
+"""reshape: the same elements in the same order under another shape; free unless codes must be packed anew."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class View(Kernel):
     """No code at all: the output is the input's buffer."""
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
-        whole = node.type.channels % 32 == 0 and sources[0].channels % 32 == 0
-        return sources[0].layout == "hwc" or node.type.channels == sources[0].channels or whole
+        return node.type.channels == sources[0].channels or (node.type.whole and sources[0].whole)
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return 0.0
@@ -35,7 +34,7 @@ class View(Kernel):
 
 
 class Repack(Kernel):
-    """Bits whose pixels end inside a word move one by one."""
+    """Codes whose pixels end inside a word or byte move one by one."""
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         return {"size": node.type.size, "in_c": sources[0].channels, "out_c": node.type.channels}

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcugen.engines.host import from_bytes, to_bytes
+from mcugen.ir import TensorType
 from mcugen.packing import pack_rows, pack_words, unpack_rows, unpack_words
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
@@ -42,6 +44,11 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     for bits in (1, 2, 4, 8, 16):
         lines.append(f"int32_t weight{bits}(const uint8_t *row, int32_t i);")
         lines.append(f"int32_t weight{bits}(const uint8_t *row, int32_t i) {{ return mcu_weight{bits}(row, i); }}")
+    for bits in (2, 4):
+        lines.append(f"int32_t field{bits}(const uint8_t *pixel, int32_t c);")
+        lines.append(f"int32_t field{bits}(const uint8_t *pixel, int32_t c) {{ return mcu_field{bits}(pixel, c); }}")
+        put = f"void put{bits}(uint8_t *pixel, int32_t c, int32_t code, int32_t whole)"
+        lines.append(f"{put};\n{put} {{ mcu_put_field(pixel, c, code, {bits}, whole); }}")
     lines.append("int32_t rounded(float v, float lo, float hi);")
     lines.append("int32_t rounded(float v, float lo, float hi) { return mcu_round_clip(v, lo, hi); }")
     source.write_text("\n".join(lines) + "\n")
@@ -56,6 +63,27 @@ def test_c_reads_what_python_packs(twin: ctypes.CDLL, bits: int) -> None:
     data = pack_rows(values, bits).tobytes()
     read = [getattr(twin, f"weight{bits}")(data, i) for i in range(37)]
     assert read == values[0].tolist()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("channels", [1, 5, 8, 13])
+def test_c_and_python_store_the_same_bytes(twin: ctypes.CDLL, bits: int, channels: int, signed: bool) -> None:
+    lo = -(1 << (bits - 1)) if signed else 0
+    kind = TensorType.of_codes((3, channels), lo, lo + (1 << bits) - 1, 1.0)
+    values = np.random.default_rng(channels).integers(kind.lo, kind.hi + 1, (1, 3, channels))
+    data = to_bytes(values, kind)
+    assert kind.layout == "packed" and kind.bits == bits and data.shape == (1, kind.bytes)
+    assert (from_bytes(data, kind) == values).all()
+    read = twin[f"{'weight' if signed else 'field'}{bits}"]
+    for pixel in range(3):
+        row = data[0, pixel * kind.stride : (pixel + 1) * kind.stride].tobytes()
+        assert [read(row, c) for c in range(channels)] == values[0, pixel].tolist()
+        memory = ctypes.create_string_buffer(b"\xa5" * kind.stride, kind.stride)
+        order = range(channels) if not kind.whole else np.random.default_rng(0).permutation(channels)
+        for c in order:
+            twin[f"put{bits}"](memory, int(c), int(values[0, pixel, c]), int(kind.whole))
+        assert memory.raw == row
 
 
 @given(st.floats(-3e5, 3e5, width=32))
