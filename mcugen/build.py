@@ -28,7 +28,8 @@ from mcugen.toolchain import Image, compile_firmware
 MANIFEST = "mcugen.json"
 VECTORS = "vectors.npz"
 _OPTIMISE = {"time": ("-O2",), "flash": ("-Os",), "ram": ("-O2",)}
-_HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "hot.h")
+_HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "mcu_binary_sets.h",
+            "mcu_binary_depthwise.h", "hot.h")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcugen.kernels.int8_conv import FastConv
 from mcugen.kernels.int8_dense import FastDense
 from mcugen.kernels.int8_depthwise import FastDepthwise, FastGlobalDepthwise
-from mcugen.kernels_binary import BINARY_KERNELS
+from mcugen.kernels_binary import BINARY_DEPTHWISE_KERNELS, BINARY_KERNELS
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Kernel
 
@@ -16,7 +16,7 @@ INT8: dict[str, tuple[Kernel, ...]] = {
         FastDepthwise("fast", "fast_depthwise.c.j2"),
     ),
 }
-BINARY: dict[str, tuple[Kernel, ...]] = {"conv2d": BINARY_KERNELS}
+BINARY: dict[str, tuple[Kernel, ...]] = {"conv2d": BINARY_KERNELS, "depthwise": BINARY_DEPTHWISE_KERNELS}
 
 
 def kernels_of(op: str) -> tuple[Kernel, ...]:

@@ -115,10 +115,13 @@ class XnorConv(Kernel):
         return residual_in_place(node, sources)
 
 
-def residual_in_place(node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
-    """Tensor operands of the epilogue are read at the very index that is written, just before it."""
+def residual_in_place(node: Node, sources: Sequence[TensorType], input_first: bool = False) -> tuple[int, ...]:
+    """Tensor operands of the epilogue are read at the very index that is written, just before it.
+
+    input_first: one that is the first input, too, counts, because all of that has been read by then.
+    """
     fits = [i for i in range(1, len(sources)) if same_places(sources[i], node.type)]
-    return tuple(i for i in fits if node.inputs[i] != node.inputs[0])
+    return tuple(i for i in fits if input_first or node.inputs[i] != node.inputs[0])
 
 
 Conv2D.kernels = (GenericConv("generic", "conv2d.c.j2", takes_signs=True), XnorConv("xnor", "binary_conv2d.c.j2"))

@@ -1,21 +1,263 @@
-"""Binary convolutions by tables against the reference: odd channels, strides, borders, residuals, bits in and bits out."""
+"""Fast binary kernels against the reference: natively with sanitizers, as Arm code on the emulated Cortex-M7, in networks."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mcugen.boards import load_board
-from mcugen.engines.host import HostEngine
+from mcugen.emit import Sources, emit, graph_digest
+from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.interpret import encode_inputs, interpret
-from mcugen.ir import Layer, Network
+from mcugen.ir import Array, Graph, Layer, Network, Node, TensorType
+from mcugen.kernels_binary import BINARY_DEPTHWISE_KERNELS, BINARY_KERNELS, groups_of_codes, groups_of_words, pack_tables
+from mcugen.ops.base import Call, Kernel
+from mcugen.ops.conv2d import Conv2D
+from mcugen.ops.depthwise import Depthwise
 from mcugen.pipeline import compile_graph, lower
+from mcugen.plan import plan_memory
+from mcugen.profile.bare import BareMachine, build_bare
+from mcugen.profile.model import ALL_HITS
 from mcugen.quantizers import Quantizer, parse
+from mcugen.requantize import _Chain
+from mcugen.resources import data_dir
+from mcugen.shapes import same_pads
 
 BOARD = load_board("nucleo-h743zi")
-CASES = [  # height, width, channels, filters, kernel, stride, padding, output
+OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
+KERNELS = {"conv2d": BINARY_KERNELS, "depthwise": BINARY_DEPTHWISE_KERNELS}
+BIT = TensorType((), "int", -1, 1, bipolar=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One random layer. filters 0: depthwise; fill: (weight, activation) of an extreme; stage: what follows the sums."""
+
+    shape: tuple[int, int, int]
+    filters: int = 0
+    size: tuple[int, int] = (3, 3)
+    stride: int = 1
+    pads: Any = "same"
+    codes: bool = False  # int8 codes instead of words of bits
+    stage: str = "fixed"  # fixed, residual, some (residual, a few channels unproved), bits, raw
+    limits: tuple[int, int] = (-128, 127)
+    fill: tuple[int, int] | None = None
+
+
+CASES = [
+    Case((6, 5, 16), 16, codes=True, stage="residual"),
+    Case((5, 4, 24), 24, codes=True, stage="residual", limits=(-127, 127)),
+    Case((3, 3, 128), 40, codes=True, stage="residual", limits=(-127, 127)),
+    Case((6, 7, 64), 20, codes=True, stage="some", limits=(-127, 127)),
+    Case((4, 4, 33), 9, stage="some"),
+    Case((9, 9, 1), 1, codes=True),
+    Case((1, 1, 1), 3, stage="raw"),
+    Case((7, 6, 3), 5, stride=2, codes=True, limits=(0, 255)),
+    Case((8, 7, 5), 33, stride=2, stage="bits"),
+    Case((5, 5, 17), 8, pads="valid", stage="bits"),
+    Case((6, 6, 40), 48, (2, 2), pads=(1, 0, 0, 1), codes=True, stage="bits"),
+    Case((4, 9, 20), 16, (5, 5), codes=True, limits=(0, 15)),
+    Case((9, 2, 7), 6, (1, 3), stage="raw"),
+    Case((2, 2, 90), 17, codes=True, stage="raw"),
+    Case((5, 7, 16), 24, (1, 1), limits=(-8, 7)),
+    Case((4, 3, 130), 31, (1, 1), stride=2, stage="bits"),
+    Case((3, 3, 300), 4, codes=True, stage="raw"),
+    Case((1, 1, 700), 40, (1, 1), stage="bits"),
+    Case((2, 3, 260), 5, pads="valid", size=(2, 3), codes=True),
+    Case((12, 13, 32), 32, stage="bits"),
+    Case((20, 16, 16), 16, codes=True, stage="residual"),
+    Case((6, 6, 28), 16, codes=True, stage="raw", fill=(1, 1)),
+    Case((6, 6, 28), 16, codes=True, stage="raw", fill=(1, -1)),
+    Case((5, 5, 64), 16, stage="raw", fill=(-1, -1)),
+    Case((5, 5, 25), 16, stage="raw", fill=(-1, 1)),
+    Case((4, 5, 8), 300, codes=True, pads="valid", stage="bits"),
+    Case((4, 4, 8), 260, codes=True, pads="valid"),
+    Case((6, 6, 16), stage="bits"),
+    Case((5, 7, 33), stride=2, stage="bits"),
+    Case((4, 4, 64), pads="valid", stage="raw"),
+    Case((5, 5, 3), size=(5, 5), stage="bits"),
+    Case((3, 3, 40), size=(1, 3), stage="fixed"),
+    Case((1, 1, 5), stage="bits"),
+    Case((6, 5, 24), size=(2, 2), stride=2, pads="valid", stage="bits"),
+    Case((5, 5, 32), stage="raw", fill=(1, 1)),
+    Case((5, 5, 32), stage="raw", fill=(-1, 1)),
+]
+
+
+def _stage(case: Case, rng: Any, channels: int, terms: int) -> tuple[Epilogue, TensorType]:
+    kind = TensorType((), "int", *case.limits, 1.0)
+    if case.stage == "raw":
+        kind = TensorType((), "int", -(1 << 26), 1 << 26)
+        form = Raw(2 ** rng.integers(0, 2, channels), rng.integers(-9999, 9999, channels))
+        return Epilogue((Step("mul", np.float32(1)),), form), kind
+    if case.stage == "bits":
+        threshold = rng.integers(-terms // 3 - 2, terms // 3 + 3, channels)
+        return Epilogue((), Threshold(threshold, rng.integers(0, 2, channels).astype(bool))), replace(BIT, layout="words")
+    slope = rng.uniform(0.3, 3, channels) * rng.choice([-1, 1], channels) * 60 / np.sqrt(terms)
+    residual = case.stage in ("residual", "some")
+    if case.stage == "some":
+        text = "quantized_bits(8,7,1,alpha=1)" if case.limits[0] == -127 else "quantized_bits(8,7,0,alpha=1)"
+        steps = (
+            Step("mul", slope.astype(np.float32)), Step("add", rng.normal(0, 20, channels).astype(np.float32)),
+            Step("add_tensor", operand=1), Step("quantize", quantizer=parse(text, "act")),
+        )  # fmt: skip
+        reach = np.full(channels, terms)
+        found = _Chain(steps, -reach, reach).fixed(*case.limits, (-128, 127), 1.0)
+        assert found is not None
+        few = np.arange(channels) % max(3, channels // 2) > 0
+        return Epilogue(steps, replace(found, proved=found.proved & few)), kind
+    pre, post = max(0, 30 - terms.bit_length()), int(rng.integers(6, 16))
+    mult = np.rint(np.clip(slope * 2.0 ** (post + 32 - pre), 1 - 2.0**31, 2.0**31 - 1)).astype(np.int64)
+    offset = np.rint(rng.uniform(-40, 40, channels) * 2**post).astype(np.int64)
+    steps = (Step("mul", np.float32(1)), *([Step("add_tensor", operand=1)] if residual else []))
+    proved = np.ones(channels, bool)
+    return Epilogue(steps, Fixed(pre, post, post if residual else None, *case.limits, mult, offset, proved)), kind
+
+
+def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...], list[Array]]:
+    """A node with its input types and two random images."""
+    rng = np.random.default_rng(seed)
+    (h, w, depth), (kh, kw) = case.shape, case.size
+    pads = {"valid": (0, 0, 0, 0), "same": same_pads((h, w), case.size, (case.stride,) * 2)}
+    around = pads.get(case.pads) or case.pads if isinstance(case.pads, str) else case.pads
+    out = [(n + sum(p) - k) // case.stride + 1 for n, p, k in zip((h, w), (around[:2], around[2:]), (kh, kw), strict=True)]
+    channels = case.filters or depth
+    weights = rng.choice([-1, 1], (kh, kw, depth, case.filters or 1))
+    source = TensorType(case.shape, "int", -128, 127) if case.codes else replace(BIT, shape=case.shape, layout="words")
+    image = rng.integers(-128, 128, (1, *case.shape)) if case.codes else rng.choice([-1, 1], (1, *case.shape))
+    if case.fill:
+        weights[:], image[:] = case.fill
+    terms = kh * kw * (depth if case.filters else 1)
+    epilogue, kind = _stage(case, rng, channels, terms)
+    kind = replace(kind, shape=(*out, channels))
+    sources, inputs = [source], [image]
+    if case.stage in ("residual", "some"):
+        sources.append(TensorType(kind.shape, "int", -128, 127))
+        inputs.append(rng.integers(-128, 128, (1, *kind.shape)))
+    attrs = {
+        "weights": weights, "weight_type": BIT, "strides": (case.stride,) * 2, "dilation": (1, 1), "pads": around,
+        "groups": 1, "epilogue": epilogue, "acc_lo": np.full(channels, -terms), "acc_hi": np.full(channels, terms),
+    }  # fmt: skip
+    attrs |= {"sign_input": True} if case.codes else {}
+    names = tuple(f"{name}_in{k}" for k in range(len(sources)))
+    return Node(name, "conv2d" if case.filters else "depthwise", names, kind, attrs), tuple(sources), inputs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many layers in one model, each with its own inputs, each computed by every kernel that takes it."""
+
+    graph: Graph
+    calls: tuple[Call, ...]
+    inputs: dict[str, Array]
+    wanted: dict[str, Array]
+    sources: Sources
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    nodes: list[Node] = []
+    calls: list[Call] = []
+    given: dict[str, Array] = {}
+    wanted: dict[str, Array] = {}
+    for seed, case in enumerate(CASES):
+        node, sources, inputs = make(case, f"n{seed}", seed)
+        given |= dict(zip(node.inputs, inputs, strict=True))
+        nodes += [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
+        taken = [kernel for kernel in KERNELS[node.op] if kernel.applies(node, sources)]
+        assert taken, case
+        for kernel in taken:
+            twin = node.but(name=f"{node.name}_{kernel.name}")
+            wanted[twin.name] = OPERATORS[node.op].reference(node, sources, inputs)
+            calls.append(Call(twin, sources, kernel))
+            nodes.append(twin)
+    graph = Graph("batch", tuple(nodes), tuple(given), tuple(wanted))
+    sources_text = emit(graph, calls, plan_memory(graph, calls, BOARD), graph_digest(graph))
+    return Batch(graph, tuple(calls), given, wanted, sources_text)
+
+
+def _case(name: str) -> Case:
+    return CASES[int(name[1:].split("_")[0])]
+
+
+def test_native_code_with_sanitizers(batch: Batch) -> None:
+    outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
+    for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
+        np.testing.assert_array_equal(got, wanted, f"{name} {_case(name)}")
+
+
+@pytest.mark.parametrize("toolchain", ["gcc", "zig"])
+def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
+    if toolchain == "gcc" and not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("no arm-none-eabi-gcc")
+    for name, text in batch.sources.files.items():
+        (tmp_path / name).write_text(text)
+    with (tmp_path / "model.c").open("a") as model:
+        model.write("".join(_entry(call, batch.sources.steps[call.node.name]) for call in batch.calls))
+    flags = ("-O2", "-std=c11", "-ffreestanding", "-fno-sanitize=undefined", "-fno-exceptions", "-ffp-contract=off")
+    elf = build_bare([tmp_path / "model.c"], tmp_path / "batch.elf", toolchain, flags, [tmp_path, data_dir("firmware")])
+    machine = BareMachine(elf, memory=ALL_HITS)
+    for call in batch.calls:
+        node, guard = call.node, bytes([0xA5]) * 8
+        for k, (name, kind) in enumerate(zip(node.inputs, call.sources, strict=True)):
+            machine.write(f"{node.name}_buffer{k}", to_bytes(batch.inputs[name], kind).tobytes())
+        behind = machine.address(f"{node.name}_work") + _even(call.scratch_bytes)
+        machine.write(behind, guard)
+        counts = machine.call(f"{node.name}_entry").counts
+        data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
+        np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], node.name)
+        assert machine.read(behind, 8) == guard, node.name
+        if counts.modelled_cycles > 5000 and _case(node.name).stage != "some" and not _case(node.name).fill:
+            ratio = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
+            assert 0.6 < ratio < 1.6, (node.name, call.kernel.name, ratio)
+
+
+def _even(size: int) -> int:
+    return -(-size // 8) * 8
+
+
+def _entry(call: Call, function: str) -> str:
+    """Buffers of its own for one call, bytes behind its scratch, and a function without arguments."""
+    name = call.node.name
+    lines = [f"uint8_t {name}_buffer{k}[{kind.bytes}] MCU_ALIGN(8);" for k, kind in enumerate(call.sources)]
+    lines.append(f"uint8_t {name}_result[{call.node.type.bytes}] MCU_ALIGN(8);")
+    lines.append(f"uint8_t {name}_work[{_even(call.scratch_bytes) + 8}] MCU_ALIGN(8);")
+    arguments = [f"(const void *){name}_buffer{k}" for k in range(len(call.sources))] + [f"(void *){name}_result"]
+    arguments += [f"{name}_work"] if call.scratch_bytes else []
+    lines.append(f"void {name}_entry(void);\nvoid {name}_entry(void) {{ {function}({', '.join(arguments)}); }}\n")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("kernel", [*BINARY_KERNELS, *BINARY_DEPTHWISE_KERNELS], ids=lambda kernel: kernel.name)
+def test_what_is_refused(kernel: Kernel) -> None:
+    filters = 4 if kernel in BINARY_KERNELS else 0
+    node, sources, _ = make(Case((3, 3, 4), filters, pads="valid"), "n", 0)
+    assert kernel.applies(node, sources)
+    assert not kernel.applies(node, (TensorType((3, 3, 4), "int", -128, 127),))
+    assert not kernel.applies(node.but(attrs={**node.attrs, "dilation": (2, 2)}), sources)
+    assert not kernel.applies(node.but(attrs={**node.attrs, "weight_type": TensorType((), "int", -8, 7)}), sources)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 5, 16, 17, 20, 24, 33, 64, 90])
+def test_groups_have_every_channel_once(depth: int) -> None:
+    for groups in (groups_of_codes(depth, True), groups_of_codes(depth, False), groups_of_words(depth)):
+        assert sorted(c for row in groups.rows for c in row) == list(range(depth))
+        assert max(map(len, groups.rows)) <= (5 if groups.fives else 4)
+
+
+def test_one_bit_a_weight() -> None:
+    weights = np.random.default_rng(0).choice([-1, 1], (3, 3, 64, 64))
+    for five in (False, True):
+        assert pack_tables(weights, groups_of_codes(64, five), True, True).nbytes == weights.size // 8
+
+
+NETWORKS = [  # height, width, channels, filters, kernel, stride, padding, output
     (9, 7, 1, 1, 3, 1, "same", "residual"),
     (5, 5, 3, 3, 3, 1, "same", "residual"),
     (6, 4, 17, 17, 3, 1, "same", "residual"),
@@ -58,7 +300,7 @@ def network(case: tuple[Any, ...], words: bool) -> Network:
     layers.append(Layer("norm", "BatchNormalization", {"epsilon": 1e-3, "axis": -1}, ("sum",),
                         {key: value.astype(np.float32) for key, value in values.items()}))  # fmt: skip
     last = "norm"
-    if output == "residual" and not words:
+    if output == "residual":
         layers.append(Layer("add", "Add", {}, ("x", "norm")))
         last = "add"
     layers.append(Layer("y", "QActivation", {"activation": sign if output == "bits" else act}, (last,)))
@@ -66,11 +308,11 @@ def network(case: tuple[Any, ...], words: bool) -> Network:
 
 
 @pytest.mark.parametrize("words", [False, True])
-@pytest.mark.parametrize("case", CASES)
-def test_tables_equal_reference(case: tuple[Any, ...], words: bool) -> None:
+@pytest.mark.parametrize("case", NETWORKS)
+def test_networks_equal_reference(case: tuple[Any, ...], words: bool) -> None:
     graph = lower(network(case, words))
     compiled = compile_graph(graph, BOARD)
-    assert any(call.kernel.name == "tables" for call in compiled.calls) or np.prod(case[:4]) < 100
+    assert any(call.kernel in BINARY_KERNELS for call in compiled.calls) or np.prod(case[:4]) < 100
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, (5, *case[:3])).astype(np.float32)
     values[0], values[1] = 4, -4
