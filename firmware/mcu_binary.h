@@ -5,7 +5,7 @@
  * in two words. Three entries add up to at most 15. Their sum s goes to `a` whole and its high nibbles to `b`:
  *     a += s;  b += (s >> 4) & 0x0F0F0F0F;   at the end: high nibbles = b, low nibbles = a - 16 * b, modulo 2^32.
  * The packed weights are expanded into such tables in scratch just before use. A sum of products is twice the matches
- * less the number of terms. What is packed where: mcugen/kernels_binary.py. */
+ * less the number of terms. What is packed where: mcugen/kernels/binary_pack.py. */
 #ifndef MCU_BINARY_H
 #define MCU_BINARY_H
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from mcugen.kernels.binary_depthwise import BinaryDepthwise
+from mcugen.kernels.binary_sets import BinarySets
+from mcugen.kernels.binary_tables import BinaryConv
 from mcugen.kernels.int8_conv import FastConv
 from mcugen.kernels.int8_dense import FastDense
 from mcugen.kernels.int8_depthwise import FastDepthwise, FastGlobalDepthwise
-from mcugen.kernels_binary import BINARY_DEPTHWISE_KERNELS, BINARY_KERNELS
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Kernel
 
@@ -16,7 +18,13 @@ INT8: dict[str, tuple[Kernel, ...]] = {
         FastDepthwise("fast", "fast_depthwise.c.j2"),
     ),
 }
-BINARY: dict[str, tuple[Kernel, ...]] = {"conv2d": BINARY_KERNELS, "depthwise": BINARY_DEPTHWISE_KERNELS}
+BINARY: dict[str, tuple[Kernel, ...]] = {
+    "conv2d": (
+        BinaryConv("tables", "fast_binary_conv.c.j2", takes_signs=True, code_bytes=5000, input_first=True),
+        BinarySets("sets", "fast_binary_sets.c.j2", takes_signs=True, code_bytes=3000, input_first=True),
+    ),
+    "depthwise": (BinaryDepthwise("planes", "fast_binary_depthwise.c.j2", code_bytes=700),),
+}
 
 
 def kernels_of(op: str) -> tuple[Kernel, ...]:

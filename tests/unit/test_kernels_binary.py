@@ -16,7 +16,8 @@ from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, Graph, Layer, Network, Node, TensorType
-from mcugen.kernels_binary import BINARY_DEPTHWISE_KERNELS, BINARY_KERNELS, groups_of_codes, groups_of_words, pack_tables
+from mcugen.kernels import BINARY
+from mcugen.kernels.binary_pack import groups_of_codes, groups_of_words, pack_tables
 from mcugen.ops.base import Call, Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
@@ -31,7 +32,6 @@ from mcugen.shapes import same_pads
 
 BOARD = load_board("nucleo-h743zi")
 OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
-KERNELS = {"conv2d": BINARY_KERNELS, "depthwise": BINARY_DEPTHWISE_KERNELS}
 BIT = TensorType((), "int", -1, 1, bipolar=True)
 
 
@@ -170,7 +170,7 @@ def batch() -> Batch:
         node, sources, inputs = make(case, f"n{seed}", seed)
         given |= dict(zip(node.inputs, inputs, strict=True))
         nodes += [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
-        taken = [kernel for kernel in KERNELS[node.op] if kernel.applies(node, sources)]
+        taken = [kernel for kernel in BINARY[node.op] if kernel.applies(node, sources)]
         assert taken, case
         for kernel in taken:
             twin = node.but(name=f"{node.name}_{kernel.name}")
@@ -234,9 +234,9 @@ def _entry(call: Call, function: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("kernel", [*BINARY_KERNELS, *BINARY_DEPTHWISE_KERNELS], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [*BINARY["conv2d"], *BINARY["depthwise"]], ids=lambda kernel: kernel.name)
 def test_what_is_refused(kernel: Kernel) -> None:
-    filters = 4 if kernel in BINARY_KERNELS else 0
+    filters = 4 if kernel in BINARY["conv2d"] else 0
     node, sources, _ = make(Case((3, 3, 4), filters, pads="valid"), "n", 0)
     assert kernel.applies(node, sources)
     assert not kernel.applies(node, (TensorType((3, 3, 4), "int", -128, 127),))
@@ -312,7 +312,7 @@ def network(case: tuple[Any, ...], words: bool) -> Network:
 def test_networks_equal_reference(case: tuple[Any, ...], words: bool) -> None:
     graph = lower(network(case, words))
     compiled = compile_graph(graph, BOARD)
-    assert any(call.kernel in BINARY_KERNELS for call in compiled.calls) or np.prod(case[:4]) < 100
+    assert any(call.kernel in BINARY["conv2d"] for call in compiled.calls) or np.prod(case[:4]) < 100
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, (5, *case[:3])).astype(np.float32)
     values[0], values[1] = 4, -4
