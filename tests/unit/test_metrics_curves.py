@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -21,7 +21,6 @@ def arrays(rows: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_roc_equals_scikit_learn(rows: list[tuple[float, bool]]) -> None:
     scores, same = arrays(rows)
@@ -40,7 +39,6 @@ def test_auc_of_a_large_sample_equals_scikit_learn() -> None:
     assert auc(roc(scores, same)) == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_auc_is_the_probability_that_genuine_beats_impostor(rows: list[tuple[float, bool]]) -> None:
     scores, same = arrays(rows)
@@ -64,7 +62,6 @@ def test_curves_by_hand() -> None:
     assert equal_error_rate(roc(np.array([2, 2, 1, 0]), np.array([1, 0, 0, 0]))) == pytest.approx(0.25)
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_the_equal_error_rate_lies_on_the_roc_where_both_errors_meet(rows: list[tuple[float, bool]]) -> None:
     scores, same = arrays(rows)
@@ -105,7 +102,6 @@ def test_few_impostors_are_refused() -> None:
             least_impostors(wrong)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=20, max_size=80),
     st.lists(st.integers(0, 40), min_size=1, max_size=40),

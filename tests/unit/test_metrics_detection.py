@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcugen.errors import McugenError
@@ -23,7 +23,6 @@ def test_iou_by_hand() -> None:
     np.testing.assert_allclose(iou, [[1, 1 / 3, 0, 0]])
 
 
-@settings(deadline=None)
 @given(BOXES, BOXES)
 def test_iou_equals_counting_pixels(first: list[tuple[int, ...]], second: list[tuple[int, ...]]) -> None:
     def pixels(box: tuple[int, ...]) -> set[tuple[int, int]]:
@@ -36,7 +35,6 @@ def test_iou_equals_counting_pixels(first: list[tuple[int, ...]], second: list[t
             assert iou[i, j] == pytest.approx(len(a & b) / len(a | b))
 
 
-@settings(deadline=None)
 @given(BOXES, BOXES)
 def test_matching_is_one_to_one_and_greedy(first: list[tuple[int, ...]], second: list[tuple[int, ...]]) -> None:
     iou = iou_matrix(np.array(first), np.array(second))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
@@ -79,7 +79,6 @@ def test_fidelity_by_hand() -> None:
         fidelity(reference, other * np.nan)
 
 
-@settings(deadline=None)
 @given(st.floats(1e-3, 1e3), st.integers(0, 2**32 - 1))
 def test_fidelity_does_not_depend_on_a_common_scale(scale: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -131,7 +130,6 @@ def test_agreement_by_hand() -> None:
     assert (nothing.overlap, nothing.jaccard, nothing.p_value) == (None, None, 1.0)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_the_p_value_is_the_exact_binomial_one(gained: int, lost: int) -> None:
     a = np.array([False] * gained + [True] * lost + [True])
@@ -139,7 +137,6 @@ def test_the_p_value_is_the_exact_binomial_one(gained: int, lost: int) -> None:
     assert agreement(a, np.append(~a[:-1], True)).p_value == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5).flatmap(lambda k: arrays(bool, (k, 40))))
 def test_venn_counts_every_region(answers: np.ndarray) -> None:
     names = [f"m{index}" for index in range(len(answers))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcugen.errors import McugenError
@@ -105,7 +105,6 @@ def people(*counts: int) -> list[str]:
     return [f"P{index}/{image}" for index, count in enumerate(counts) for image in range(count)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=14), st.integers(1, 5), st.integers(1, 8), st.randoms())
 def test_pairs_of_folders(counts: list[int], folds: int, per_class: int, random: object) -> None:
     images = people(*counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcugen.errors import McugenError
@@ -16,7 +16,6 @@ SCORED = st.lists(st.tuples(FLOATS, st.booleans()), min_size=2, max_size=40).fil
 )
 
 
-@settings(deadline=None)
 @given(SCORED)
 def test_no_threshold_is_more_accurate_and_of_equal_ones_the_highest_is_taken(rows: list[tuple[float, bool]]) -> None:
     scores, same = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -188,7 +188,6 @@ TEXTS = st.sampled_from([
 FLOATS = arrays(np.float32, st.integers(0, 5).map(lambda packets: 8 * packets), elements=st.floats(-1000, 1000, width=32))
 
 
-@settings(deadline=None)
 @given(TEXTS, FLOATS)
 def test_codes_are_on_the_grid_monotone_and_give_the_values(text: str, x: Any) -> None:
     quantizer = read(text)
