@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-IMAGE_SIZE = 96  # pixels
+IMAGE_SIZE = 96  # pixels, unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ def jpeg_files(source: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{path.parent.name}/{path.stem}", content.read()
 
 
-def read_images(source: Path) -> dict[str, npt.NDArray[np.uint8]]:
-    """All images of a folder or tar file by name, each resized to (96, 96, 3), sorted by name."""
-    images = {name: decoded(data) for name, data in jpeg_files(source)}
+def read_images(source: Path, size: int = IMAGE_SIZE) -> dict[str, npt.NDArray[np.uint8]]:
+    """All images of a folder or tar file by name, each resized to (size, size, 3), sorted by name."""
+    images = {name: decoded(data, size) for name, data in jpeg_files(source)}
     return dict(sorted(images.items()))
 
 
-def decoded(data: bytes) -> npt.NDArray[np.uint8]:
-    """A JPEG file as uint8 pixels (96, 96, 3)."""
+def decoded(data: bytes, size: int = IMAGE_SIZE) -> npt.NDArray[np.uint8]:
+    """A JPEG file as uint8 pixels (size, size, 3)."""
     with Image.open(io.BytesIO(data)) as image:
-        resized = image.convert("RGB").resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
+        resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.uint8)
 
 

@@ -2,6 +2,10 @@
 
     python train.py --lfw lfw_aligned_112.tar --network hybrid_a --output hybrid.h5
 
+With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epochs 0`` quantizes them as they are
+(post-training quantization), more epochs fine-tune them with quantization in the loop. ``--teacher FILE.h5`` adds
+knowledge distillation: the embedding of every augmented image is drawn to the teacher's.
+
 An ArcFace head (dropped afterwards) separates the persons with two images or more. All persons of folds 1 and 2 of
 ``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the other, both
 ways, without flip averaging. Writes the network alone to ``--output``, and the curve, scores, versions and command line
@@ -27,6 +31,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import lfw
 import matplotlib
+import mobilefacenet
 import networks
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +46,9 @@ SCALE = 30.0  # of the cosines in the ArcFace logits
 MARGIN = 0.3  # radians
 MARGIN_EPOCHS = 8  # over which the margin rises from zero
 SCORE_EVERY = 3  # epochs
+DISTILLATION = 10.0  # weight of 1 - cos(embedding, teacher's embedding)
+CALIBRATION_IMAGES = 256
+NETWORKS = networks.NETWORKS | mobilefacenet.NETWORKS
 
 Pixels = npt.NDArray[np.uint8]
 Model = Any
@@ -49,7 +57,7 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class Data:
-    """Training images (N, 96, 96, 3) with labels (N,), and the held-out images by name with their pairs."""
+    """Training images (N, size, size, 3) with labels (N,), and the held-out images by name with their pairs."""
 
     images: Pixels
     labels: npt.NDArray[np.int64]
@@ -57,12 +65,12 @@ class Data:
     pairs: list[lfw.Pair]
 
 
-def load(source: Path, pairs_file: Path) -> Data:
+def load(source: Path, pairs_file: Path, size: int) -> Data:
     """Split LFW: persons of the held-out folds score, the others with two images or more train."""
     pairs = lfw.read_pairs(pairs_file, HELD_OUT_FOLDS)
     scored = {name for pair in pairs for name in (pair.first, pair.second)}
     held_out_people = {lfw.person_of(name) for name in scored}
-    everything = lfw.read_images(source)
+    everything = lfw.read_images(source, size)
     people: dict[str, list[str]] = {}
     for name in everything:
         people.setdefault(lfw.person_of(name), []).append(name)
@@ -76,7 +84,7 @@ def load(source: Path, pairs_file: Path) -> Data:
 
 
 def augmented(images: Pixels, rng: np.random.Generator) -> Tensor:
-    """Flip, shift by up to 6%, scale by up to 8%, change brightness, contrast and colour: (N, 96, 96, 3) in [-1, 1)."""
+    """Flip, shift by up to 6%, scale by up to 8%, change brightness, contrast and colour: (N, size, size, 3) in [-1, 1)."""
     count = len(images)
     centre = 0.5 + rng.uniform(-0.06, 0.06, (count, 2))
     half = np.repeat(0.5 * rng.uniform(0.92, 1.08, (count, 1)), 2, axis=1)
@@ -100,46 +108,103 @@ def arcface_loss(embeddings: Tensor, centres: Tensor, labels: Tensor, margin: Te
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-class Trainer:
-    """Trains ``model`` on ``data`` for a number of epochs, with class centres that are thrown away."""
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: epochs, seed, peak learning rate, and whether to fine-tune.
 
-    def __init__(self, model: Model, data: Data, epochs: int, seed: int) -> None:
-        self.model, self.data = model, data
+    Fine-tuning has the full margin from the start, class centres at each person's mean embedding, and normalizations
+    that keep their statistics. teacher: a network whose embeddings are imitated, or None.
+    """
+
+    epochs: int
+    seed: int
+    rate: float = LEARNING_RATE
+    fine_tune: bool = False
+    teacher: Model = None
+
+
+class Trainer:
+    """Trains ``model`` on ``data`` by a recipe, with class centres that are thrown away."""
+
+    def __init__(self, model: Model, data: Data, recipe: Recipe) -> None:
+        self.model, self.data, self.recipe = model, data, recipe
         self.steps = len(data.labels) // BATCH
-        self.rng = np.random.default_rng(seed)
-        shape = (networks.EMBEDDING_SIZE, int(data.labels.max()) + 1)
-        self.centres = tf.Variable(tf.random.normal(shape, stddev=0.01), name="centres")
-        warmup = int(WARMUP * epochs * self.steps)
+        self.rng = np.random.default_rng(recipe.seed)
+        self.centres = tf.Variable(self._first_centres(), name="centres")
+        total = recipe.epochs * self.steps
+        warmup = int(WARMUP * total)
         rate = tf.keras.optimizers.schedules.CosineDecay(
-            0.0, epochs * self.steps - warmup, warmup_target=LEARNING_RATE, warmup_steps=warmup
+            0.0, total - warmup, warmup_target=recipe.rate, warmup_steps=warmup
         )
         self.optimizer = tf.keras.optimizers.Adam(rate)
         self.step = tf.function(self._step, reduce_retracing=True)
 
+    def _first_centres(self) -> Tensor:
+        classes = int(self.data.labels.max()) + 1
+        if not self.recipe.fine_tune:
+            return tf.random.normal((networks.EMBEDDING_SIZE, classes), stddev=0.01)
+        found = tf.nn.l2_normalize(embeddings_of(self.model, self.data.images), axis=1)
+        return tf.transpose(tf.math.unsorted_segment_mean(found, self.data.labels, classes))
+
     def _step(self, images: Tensor, labels: Tensor, margin: Tensor) -> Tensor:
         variables = [*self.model.trainable_variables, self.centres]
         with tf.GradientTape() as tape:
-            loss = arcface_loss(self.model(images, training=True), self.centres, labels, margin)
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            embeddings = self.model(images, training=not self.recipe.fine_tune)
+            loss = arcface_loss(embeddings, self.centres, labels, margin)
+            if self.recipe.teacher is not None:
+                loss += distillation_loss(embeddings, self.recipe.teacher(images, training=False))
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(
+            (gradient, variable) for gradient, variable in zip(gradients, variables, strict=True) if gradient is not None
+        )
         return loss
 
     def epoch(self, number: int) -> float:
         """Run epoch ``number`` (from 0) and return the mean loss."""
         order = self.rng.permutation(len(self.data.labels))
+        rising = 0 if self.recipe.fine_tune else MARGIN_EPOCHS
         losses = []
         for step in range(self.steps):
             chosen = np.sort(order[step * BATCH : (step + 1) * BATCH])
-            margin = MARGIN * min(1.0, (number + step / self.steps) / MARGIN_EPOCHS)
+            margin = MARGIN * min(1.0, (number + step / self.steps) / rising) if rising else MARGIN
             images = augmented(self.data.images[chosen], self.rng)
             losses.append(self.step(images, tf.constant(self.data.labels[chosen]), tf.constant(margin, tf.float32)))
         return float(np.mean(losses))
 
 
+def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
+    """Mean of 1 - cosine between the embeddings and the teacher's, weighted."""
+    cosine = tf.reduce_sum(tf.nn.l2_normalize(embeddings, axis=1) * tf.nn.l2_normalize(wanted, axis=1), axis=1)
+    return DISTILLATION * (1.0 - tf.reduce_mean(cosine))
+
+
+def build(args: argparse.Namespace, data: Data) -> Model:
+    """The network to train or to quantize, with the weights of ``--init`` where given."""
+    make = NETWORKS[args.network]
+    if args.init is None:
+        return make(quantized=not args.float)
+    first = load_qmodel(args.init, compile=False)
+    if args.network not in mobilefacenet.NETWORKS or args.float:
+        model = make(quantized=not args.float)
+        model.set_weights(first.get_weights())
+        return model
+    chosen = np.random.default_rng(args.seed).choice(len(data.images), CALIBRATION_IMAGES, replace=False)
+    ranges = mobilefacenet.calibrated_ranges(first, networks.normalized(data.images[np.sort(chosen)]))
+    model = make(ranges=ranges)
+    mobilefacenet.transfer(first, model)
+    return model
+
+
+def embeddings_of(model: Model, images: Pixels) -> npt.NDArray[np.float32]:
+    """The raw embeddings (N, 128) of images (N, size, size, 3)."""
+    infer = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    batches = [infer(networks.normalized(images[i : i + BATCH])).numpy() for i in range(0, len(images), BATCH)]
+    return np.concatenate(batches)
+
+
 def embed(model: Model, images: dict[str, Pixels]) -> dict[str, npt.NDArray[np.float32]]:
     """The raw embedding (128,) of every image."""
-    pixels = networks.normalized(np.stack(list(images.values())))
-    batches = [model(pixels[i : i + BATCH], training=False).numpy() for i in range(0, len(pixels), BATCH)]
-    return dict(zip(images, np.concatenate(batches), strict=True))
+    return dict(zip(images, embeddings_of(model, np.stack(list(images.values()))), strict=True))
 
 
 def save(model: Model, path: Path) -> None:
@@ -150,7 +215,7 @@ def save(model: Model, path: Path) -> None:
 
 
 def write_record(record: dict[str, Any], output: Path) -> None:
-    """Write the record beside ``output`` as .json, and its training curve as .png."""
+    """Write the record beside ``output`` as .json, and its training curve, if there is one, as .png."""
     output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -158,6 +223,8 @@ def write_record(record: dict[str, Any], output: Path) -> None:
     figure, loss_axis = pyplot.subplots(figsize=(7, 4))
     curve = record["curve"]
     scored = [(row["epoch"], 100 * row["accuracy"]) for row in curve if "accuracy" in row]
+    if not curve:
+        return
     loss_axis.plot([row["epoch"] for row in curve], [row["loss"] for row in curve], color="tab:blue")
     loss_axis.set(xlabel="epoch", ylabel="ArcFace loss (blue)", title=f"{record['network']}, {record['arithmetic']}")
     accuracy_axis = loss_axis.twinx()
@@ -178,9 +245,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lfw", type=Path, required=True, help="aligned LFW: a folder or a tar file of Person/*.jpg")
     parser.add_argument("--pairs", type=Path, help="pairs.txt (default: beside or in --lfw)")
-    parser.add_argument("--network", choices=networks.NETWORKS, default="hybrid_a")
+    parser.add_argument("--network", choices=NETWORKS, default="hybrid_a")
     parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
+    parser.add_argument("--fine-tune", action="store_true", help="full margin at once, normalizations keep their statistics")
+    parser.add_argument("--teacher", type=Path, help="a trained network of the same input size to imitate")
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak learning rate")
+    parser.add_argument("--epochs", type=int, default=40, help="0 only quantizes the weights of --init")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True, help="the .h5 to write; .json and .png go beside it")
     return parser.parse_args()
@@ -192,19 +263,27 @@ def main() -> None:
     tf.keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
     beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
-    data = load(args.lfw, args.pairs or beside / "pairs.txt")
+    size = mobilefacenet.SIZE if args.network in mobilefacenet.NETWORKS else lfw.IMAGE_SIZE
+    data = load(args.lfw, args.pairs or beside / "pairs.txt", size)
     print(f"{len(data.labels)} images of {data.labels.max() + 1} people to train, {len(data.pairs)} pairs to score")
-    model = networks.NETWORKS[args.network](quantized=not args.float)
-    trainer = Trainer(model, data, args.epochs, args.seed)
+    model = build(args, data)
+    teacher = load_qmodel(args.teacher, compile=False) if args.teacher else None
     record: dict[str, Any] = {
         "network": args.network,
         "arithmetic": "float" if args.float else "quantized",
+        "input_size": size,
         "command": shlex.join(["python", *(argument.rsplit("/", 1)[-1] for argument in sys.argv)]),
         "seed": args.seed,
         "versions": versions(),
         "train": {"images": len(data.labels), "people": int(data.labels.max()) + 1},
         "curve": [],
     }
+    if args.init is not None:
+        save(model, args.output)
+        record["before_training"] = lfw.verification(data.pairs, embed(model, data.held_out))
+        print("before training", json.dumps(record["before_training"]), flush=True)
+    if args.epochs:
+        trainer = Trainer(model, data, Recipe(args.epochs, args.seed, args.rate, args.fine_tune, teacher))
     for number in range(args.epochs):
         start = time.monotonic()
         row = {"epoch": number + 1, "loss": trainer.epoch(number), "seconds": time.monotonic() - start}
