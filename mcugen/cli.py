@@ -198,6 +198,30 @@ def evaluate_command(**options: Any) -> int:
     return evaluate_models(**options)
 
 
+@command("sensitivity")
+@_MODEL
+@click.option("--images", type=click.Path(path_type=Path), help="Folder (or tar) Person/Person_0001.jpg.")
+@click.option("--pairs", type=click.Path(path_type=Path), help="Pairs in LFW's format: measure verification accuracy.")
+@click.option("--folds", help="Folds to use, as 1,2 (default: all).")
+@click.option("--inputs", type=click.Path(path_type=Path), help="Samples (.npy) instead of images.")
+@click.option("--samples", type=click.IntRange(1), default=256, show_default=True, help="At most so many, without --pairs.")
+@click.option("--bits", default="8,4,2,1", show_default=True, help="Bits to try.")
+@click.option("--blocks", help="Regular expression whose first group names a layer's block.  [default: each layer]")
+@click.option("--mixed", multiple=True, help="Also measure this mixture: bits of each block, as 8,8,4,2.")
+@click.option("--most", type=click.IntRange(2), default=24, show_default=True, help="Mixtures to try at most.")
+@click.option("--weights-only", is_flag=True, help="Leave the activations of quantized blocks as they are.")
+@click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 for one a core.")
+@click.option("--scheduler", help="Address of a Dask scheduler whose workers do the work instead.")
+@click.option("--report", "report_dir", type=click.Path(path_type=Path), help="Folder for the pictures and the JSON.")
+@_grid_options
+@_JSON
+def sensitivity_command(**options: Any) -> int:
+    """Quantize block by block, and by mixtures of bits: accuracy or fidelity against bits and footprint."""
+    from mcugen.commands.sensitivity import sensitivity
+
+    return sensitivity(**options)
+
+
 @command("flash")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--tool", help="Flash tool to use (default: the first one found).")

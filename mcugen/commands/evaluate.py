@@ -26,7 +26,7 @@ def evaluate_models(
     report_dir: Path | None, against: str | None, board: str, toolchain: str, input_scale: float, input_offset: int,
 ) -> int:  # fmt: skip
     grid = make_grid(input_scale, input_offset)
-    chosen = _folds(folds)
+    chosen = fold_numbers(folds)
     formats = []
     for model in models:
         graph = read_graph(model, grid)
@@ -39,7 +39,8 @@ def evaluate_models(
     return 0
 
 
-def _folds(text: str | None) -> list[int] | None:
+def fold_numbers(text: str | None) -> list[int] | None:
+    """The numbers in a list such as 1,2; None for none."""
     try:
         return [int(part) for part in text.split(",")] if text else None
     except ValueError:

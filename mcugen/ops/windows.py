@@ -12,7 +12,8 @@ def windows(x: Array, node: Node, kernel: tuple[int, int], source: TensorType, f
     """(N, out h, out w, kh, kw, C) view of x (N, ...) padded with `fill`; reads pads, strides, dilation from attrs."""
     x = x.reshape(x.shape[0], *image(source.shape))
     top, bottom, left, right = node.attrs["pads"]
-    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+    if any(node.attrs["pads"]):
+        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     dh, dw = node.attrs.get("dilation", (1, 1))
     reach = ((kernel[0] - 1) * dh + 1, (kernel[1] - 1) * dw + 1)
     view = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(1, 2))
