@@ -10,6 +10,7 @@ from mcugen.absorb import absorb_signs
 from mcugen.boards import load_board
 from mcugen.emit import Sources, emit, graph_digest
 from mcugen.fuse import fuse
+from mcugen.idle import drop_idle
 from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
 from mcugen.normalise import normalise
@@ -39,7 +40,7 @@ def integer_graph(path: Path | str, grid: InputGrid | None = None) -> Graph:
 
 def lower(network: Network, grid: InputGrid | None = None) -> Graph:
     """Layers -> integer graph."""
-    graph = normalise(network)
+    graph = normalise(drop_idle(network))
     graph = quantise(graph, grid)
     return requantize(fuse(graph))
 
