@@ -24,7 +24,8 @@ class Step:
 
     kind: "mul", "div", "add", "sub" (v op value), "slope" (v if v >= 0 else v * value), "clip" (between value[0] and value[1]),
     "add_tensor", "sub_tensor", "mul_tensor", "max_tensor", "min_tensor" (v op the node's input number `operand`), "div_count"
-    (v / number of values in a padded window), "quantize" (v to codes; always last). value: float32, shape () or (channels,).
+    (v / number of values in a padded window), "codes" (v to its codes as float32), "quantize" (v to codes; always last).
+    value: float32, shape () or (channels,).
     """
 
     kind: str
@@ -133,6 +134,10 @@ def _apply(step: Step, v: Float, operands: Sequence[Float]) -> Float:
         return _PAIRWISE[step.kind](v, operands[step.operand - 1])
     if step.kind == "div_count":
         return v / operands[-1]
+    if step.kind == "codes":
+        assert step.quantizer is not None
+        codes: Array = step.quantizer.codes(v)
+        return codes.astype(np.float32)
     if step.kind == "slope":
         return np.where(v >= 0, v, v * step.constant)
     if step.kind == "clip":

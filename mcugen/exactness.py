@@ -25,7 +25,8 @@ def doubts(graph: Graph) -> Mapping[str, tuple[str, ...]]:
     for node in graph.nodes:
         before = range_before_codes(node, graph, ranges)
         ranges[node.name] = of_type(node.type) if node.type.kind == "int" else before
-        found[node.name] = tuple(_doubts(node, before))
+        stages = [(quantizer, range_before_codes(cut, graph, ranges)) for quantizer, cut in _inner_quantizers(node)]
+        found[node.name] = tuple(_doubts(node, [*stages, (_quantizer(node), before)]))
     return found
 
 
@@ -51,6 +52,13 @@ def range_before_codes(node: Node, graph: Graph, ranges: Mapping[str, Range | No
     return None if start is None else follow(epilogue.steps, start, others)
 
 
+def _inner_quantizers(node: Node) -> list[tuple[object, Node]]:
+    """Quantizers whose codes are not stored, each with the node as it is before them."""
+    steps = node.attrs["epilogue"].steps if "epilogue" in node.attrs else ()
+    at = [i for i, step in enumerate(steps) if step.kind == "codes"]
+    return [(steps[i].quantizer, node.but(attrs={**node.attrs, "epilogue": Epilogue(steps[:i])})) for i in at]
+
+
 def _together(found: Sequence[Range | None]) -> Range | None:
     """One range for all channels of several tensors and zero padding; None where one of them is not known."""
     known = [each for each in found if each is not None]
@@ -61,7 +69,8 @@ def _together(found: Sequence[Range | None]) -> Range | None:
     return Range(ends[0], ends[1], None)
 
 
-def _doubts(node: Node, before: Range | None) -> list[str]:
+def _doubts(node: Node, quantizers: Sequence[tuple[object, Range | None]]) -> list[str]:
+    """quantizers: each with the range of what it sees."""
     found = []
     if node.type.kind == "int" and not power_of_two(node.type.scale):
         found.append(f"its step {node.type.scale:.6g} is no power of two")
@@ -74,9 +83,9 @@ def _doubts(node: Node, before: Range | None) -> list[str]:
             found.append("its weight scale is no power of two, so QKeras's sums round")
         elif _largest(node) >= FLOAT32_INTEGERS:
             found.append(f"sums up to {_largest(node):,} exceed float32's exact integers (2^24)")
-    quantizer = _quantizer(node)
-    if isinstance(quantizer, Quantizer):
-        found += _quantizer_doubts(quantizer, before)
+    for quantizer, before in quantizers:
+        if isinstance(quantizer, Quantizer):
+            found += _quantizer_doubts(quantizer, before)
     return found
 
 

@@ -11,9 +11,10 @@ _HOSTS = ("conv2d", "depthwise", "avgpool", "map")
 
 
 def fuse(graph: Graph) -> Graph:
-    """Appends each map to its producer where that producer's float result has no other reader.
+    """Appends each map to its producer where that producer's result has no other reader and is float, or gives but a sign.
 
-    The fused node takes the map's name; arithmetic is unchanged, step by step.
+    The fused node takes the map's name; arithmetic is unchanged, step by step: codes of which only a sign is taken become
+    the step "codes", and are never stored.
     """
     nodes: dict[str, Node] = {}
     users = graph.users()
@@ -22,7 +23,7 @@ def fuse(graph: Graph) -> Graph:
         if (
             host is not None
             and host.op in _HOSTS
-            and host.type.kind == "float"
+            and (host.type.kind == "float" or _only_sign(host, node))
             and users[host.name] == [node.name]
             and host.name not in graph.outputs
         ):
@@ -35,7 +36,10 @@ def fuse(graph: Graph) -> Graph:
 def _join(host: Node, follower: Node) -> Node:
     shift = len(host.inputs) - 1
     moved = tuple(_shifted(step, shift) for step in follower.attrs["epilogue"].steps)
-    epilogue = Epilogue(host.attrs["epilogue"].steps + moved)
+    steps = host.attrs["epilogue"].steps
+    if host.type.kind == "int":
+        steps = (*steps[:-1], replace(steps[-1], kind="codes"))
+    epilogue = Epilogue(steps + moved)
     return Node(
         follower.name,
         host.op,
@@ -43,6 +47,12 @@ def _join(host: Node, follower: Node) -> Node:
         follower.type,
         {**host.attrs, "epilogue": epilogue},
     )
+
+
+def _only_sign(host: Node, follower: Node) -> bool:
+    """The host's quantized values become one bit, without any other tensor."""
+    quantized = host.attrs["epilogue"].quantizer is not None and not host.type.bipolar
+    return quantized and follower.type.bipolar and len(follower.inputs) == 1
 
 
 def _shifted(step: Step, shift: int) -> Step:

@@ -72,7 +72,10 @@ def follow(steps: Sequence[Step], start: Range, others: Sequence[Range | None]) 
     for step in steps:
         if value is None or step.kind == "quantize":
             return value
-        if step.kind.endswith("_tensor"):
+        if step.kind == "codes":
+            assert step.quantizer is not None
+            value = Range(np.array([float(step.quantizer.lo)]), np.array([float(step.quantizer.hi)]), 1.0)
+        elif step.kind.endswith("_tensor"):
             other = others[step.operand - 1] if step.operand - 1 < len(others) else None
             value = None if other is None else _pairwise(step.kind, value, other)
         else:

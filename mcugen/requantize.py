@@ -59,8 +59,8 @@ def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
 def _monotone(steps: tuple[Step, ...]) -> bool:
     """Whether code(acc) is monotone for a fixed residual: slopes below zero and wavy quantizers are not."""
     slopes = all(step.kind != "slope" or bool(np.all(step.constant >= 0)) for step in steps)
-    quantizer = steps[-1].quantizer
-    return slopes and quantizer is not None and quantizer.monotone
+    quantizers = [step.quantizer for step in steps if step.kind in ("codes", "quantize")]
+    return slopes and all(quantizer is not None and quantizer.monotone for quantizer in quantizers)
 
 
 def _raw(epilogue: Epilogue, step: float, lo: Int) -> Raw | None:

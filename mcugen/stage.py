@@ -142,7 +142,12 @@ def _float_steps(
         index = f"{name}_slot[c]"
     for number, step in enumerate(epilogue.steps):
         if step.kind == "quantize":
-            return (*lines, *_quantize(step, kind, f"{name}_k{number}", tables))
+            return (*lines, _quantize(step, kind, f"{name}_k{number}", tables))
+        if step.kind == "codes":
+            assert step.quantizer is not None
+            lo, hi = step.quantizer.lo, step.quantizer.hi
+            lines.append(f"v = (float){_codes(step, lo, hi, f'{name}_k{number}', tables)};")
+            continue
         lines.append(_statement(step, operands, f"{name}_k{number}", index, chosen, tables))
     return (*lines, "return v;")
 
@@ -171,22 +176,26 @@ def _statement(
     return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
 
 
-def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table]) -> tuple[str, ...]:
-    assert step.quantizer is not None
+def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table]) -> str:
     bit = " > 0" if kind.bipolar else ""
+    return f"return {_codes(step, kind.lo, kind.hi, name, tables)}{bit};"
+
+
+def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table]) -> str:
+    """The expression for v's code, between lo and hi."""
     table = step.table
     if step.rounding is not None:
-        rounder = "mcu_round_clip" if max(-kind.lo, kind.hi) < 1 << 21 else "mcu_round_clip_wide"
-        return (f"return {rounder}(v * {c_float(step.rounding)}, {c_float(kind.lo)}, {c_float(kind.hi)});",)
+        rounder = "mcu_round_clip" if max(-lo, hi) < 1 << 21 else "mcu_round_clip_wide"
+        return f"{rounder}(v * {c_float(step.rounding)}, {c_float(lo)}, {c_float(hi)})"
     assert table is not None
     if not table.breakpoints.size:
-        return (f"return {int(table.codes[0])}{bit};",)
+        return f"{int(table.codes[0])}"
     tables.append(Table(f"{name}_breaks", "float", table.breakpoints))
     count = f"mcu_count_below(v, {name}_breaks, {table.breakpoints.size})"
     if (np.diff(table.codes) == 1).all():
-        return (f"return {int(table.codes[0])} + {count};",)
+        return f"({int(table.codes[0])} + {count})"
     tables.append(Table(f"{name}_codes", "int32_t", table.codes))
-    return (f"return {name}_codes[{count}]{bit};",)
+    return f"{name}_codes[{count}]"
 
 
 def c_int(value: int) -> str:
