@@ -78,6 +78,27 @@ MCU_INLINE void mcb_index_words(const mcb_shape *k, const uint32_t *words, uint8
     }
 }
 
+/* The `count` channels from channel `first` on, for each of `pixels` pixels that are `stride` elements apart. */
+MCU_INLINE void mcb_slice_codes(
+    const int8_t *codes, int8_t *to, int32_t pixels, const int stride, int32_t first, const int count)
+{
+    for (codes += first; pixels > 0; pixels--, codes += stride)
+        for (int c = 0; c < count; c++) *to++ = codes[c];
+}
+
+MCU_INLINE void mcb_slice_words(
+    const uint32_t *words, uint32_t *to, int32_t pixels, const int stride, int32_t first, const int count)
+{
+    const int32_t shift = first & 31;
+    for (words += first >> 5; pixels > 0; pixels--, words += stride)
+        for (int c = 0; c < count; c += 32) {
+            const int32_t last = shift + (count - c < 32 ? count - c : 32) - 1;
+            const uint32_t low = words[c >> 5] >> shift, high = last > 31 ? words[(c >> 5) + 1] << (32 - shift) : 0u;
+            const uint32_t mask = count - c < 32 ? (1u << ((count - c) & 31)) - 1u : ~0u;
+            *to++ = (low | high) & mask;
+        }
+}
+
 /* ---- tables ---------------------------------------------------------------------------------------------------- */
 
 /* STEP(r, i, op): entry i follows from the one before by adding or subtracting row r; the walk is the Gray code. */

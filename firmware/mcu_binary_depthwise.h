@@ -1,9 +1,10 @@
 /* Binary depthwise convolution, 32 channels in the bits of a word; templates/kernels/fast_binary_depthwise.c.j2.
- * Matches of activation and weight are counted in bit planes, and compared with thresholds in planes. */
+ * Matches of activation and weight are counted in bit planes, and compared with thresholds in planes
+ * or spread into bytes. */
 #ifndef MCU_BINARY_DEPTHWISE_H
 #define MCU_BINARY_DEPTHWISE_H
 
-#include "mcu_int8.h"
+#include "mcu_binary.h"
 
 /* Bit planes of 32 counts, lowest first. */
 typedef struct mcb_planes {
@@ -72,11 +73,28 @@ MCU_INLINE uint32_t mcb_below(mcb_planes sum, const uint32_t *thresholds, const 
     return below;
 }
 
-/* Count of channel c. */
-MCU_INLINE int32_t mcb_count(mcb_planes sum, int32_t c)
+/* Twice the counts of channels j, j + 8, j + 16 and j + 24 as bytes, plus `add`. */
+MCU_INLINE uint32_t mcb_four_counts(mcb_planes sum, const int j, uint32_t add, const int planes)
 {
-    const uint32_t low = (sum.b0 >> c & 1u) | (sum.b1 >> c & 1u) << 1 | (sum.b2 >> c & 1u) << 2;
-    return (int32_t)(low | (sum.b3 >> c & 1u) << 3 | (sum.b4 >> c & 1u) << 4);
+    uint32_t count = (sum.b0 >> j & MCB_BYTES) + ((sum.b1 >> j & MCB_BYTES) << 1);
+    if (planes > 2) count += (sum.b2 >> j & MCB_BYTES) << 2;
+    if (planes > 3) count += (sum.b3 >> j & MCB_BYTES) << 3;
+    if (planes > 4) count += (sum.b4 >> j & MCB_BYTES) << 4;
+    return add + 2u * count;
+}
+
+/* Counts of 32 channels as bytes: twice the sums, and `more`; channel c's is byte c / 8 of word c % 8. */
+MCU_INLINE void mcb_spread(mcb_word *counts, mcb_planes sum, int32_t more, const int planes)
+{
+    const uint32_t add = (uint32_t)more * MCB_BYTES;
+    counts[0] = mcb_four_counts(sum, 0, add, planes);
+    counts[1] = mcb_four_counts(sum, 1, add, planes);
+    counts[2] = mcb_four_counts(sum, 2, add, planes);
+    counts[3] = mcb_four_counts(sum, 3, add, planes);
+    counts[4] = mcb_four_counts(sum, 4, add, planes);
+    counts[5] = mcb_four_counts(sum, 5, add, planes);
+    counts[6] = mcb_four_counts(sum, 6, add, planes);
+    counts[7] = mcb_four_counts(sum, 7, add, planes);
 }
 
 #endif

@@ -43,4 +43,4 @@ def _takes_signs(node: Node, source: TensorType) -> bool:
 
 def _reads_bits(user: Node, name: str) -> bool:
     only = user.inputs[0] == name and name not in user.inputs[1:]
-    return user.op == "conv2d" and only and bool(user.attrs["weight_type"].bipolar) and user.attrs["groups"] == 1
+    return user.op == "conv2d" and only and bool(user.attrs["weight_type"].bipolar)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Threshold
-from mcugen.ir import Int, Node, TensorType
+from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.kernels.binary_finish import asked, mode_of, stage_constants, stage_cycles, stage_params
 from mcugen.kernels.binary_windows import Windows, binary_geometry, window_kinds
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import residual_in_place
@@ -33,9 +33,9 @@ class BinaryDepthwise(Kernel):
         weights: Int = node.attrs["weights"][..., 0]
         made = [Constant("weights", "uint32_t", pack_words(-weights), role="weights")]
         form = node.attrs["epilogue"].form
-        if not _threshold_bits(node):
-            return tuple(made)
         kh, kw, depth = weights.shape
+        if mode_of(node, sources) != "bits":
+            return (*made, *stage_constants(node, sources, kh * kw, wide=False, twice=True))
         row_kinds, rows, column_kinds, columns = self._kinds(node, sources)
         terms = np.array([(y1 - y0) * (x1 - x0) for y0, y1 in row_kinds for x0, x1 in column_kinds], np.int64)
         planes = _planes(kh * kw)
@@ -63,16 +63,26 @@ class BinaryDepthwise(Kernel):
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         geometry = binary_geometry(node, sources)
         planes = _planes(geometry["kh"] * geometry["kw"])
-        mode = "bits" if _threshold_bits(node) else "generic"
-        return {**geometry, "words": -(-sources[0].channels // 32), "planes": planes, "mode": mode}
+        stage = stage_params(node, sources, wide=False, twice=True)
+        return {
+            **geometry, **stage, "terms": geometry["kh"] * geometry["kw"], "planes": planes,
+            "words": -(-sources[0].channels // 32), "lane": "4 * (c & 7) + (c >> 3)",
+        }  # fmt: skip
+
+    def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
+        return 0 if mode_of(node, sources) == "bits" else 32 * image(node.type.shape)[1]
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         windows, words = Windows.of(node, sources), -(-sources[0].channels // 32)
         whole = 42.0 if node.attrs["weights"].shape[:2] == (3, 3) else 0.0
         inside = windows.pixels - windows.border if whole else 0
-        each = inside * whole + (windows.taps - 9 * inside) * 12.0 + windows.pixels * 8.0
-        stage = 0.0 if _threshold_bits(node) else 30.0 * node.type.size
-        return words * each + 25.0 * windows.pixels + stage + 100.0
+        each = inside * whole + (windows.taps - 9 * inside) * 12.0 + windows.pixels * 33.0
+        if mode_of(node, sources) == "bits":
+            return words * each + 100.0
+        return words * (each + 60.0 * windows.pixels) + stage_cycles(node, sources, windows.out_h, False) + 100.0
+
+    def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
+        return asked(node, sources)
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
@@ -81,7 +91,3 @@ class BinaryDepthwise(Kernel):
 def _planes(taps: int) -> int:
     """Bit planes for 0 to `taps` and a threshold that none of them reaches."""
     return max(2, (taps + 1).bit_length())
-
-
-def _threshold_bits(node: Node) -> bool:
-    return isinstance(node.attrs["epilogue"].form, Threshold) and node.type.layout == "words"

@@ -18,7 +18,8 @@ def mode_of(node: Node, sources: Sequence[TensorType]) -> str:
     epilogue: Epilogue = node.attrs["epilogue"]
     form, kind = epilogue.form, node.type
     if isinstance(form, Threshold) and kind.layout == "words":
-        return "bits"
+        groups = node.attrs["groups"]
+        return "bits" if groups == 1 or kind.channels // groups % LANES == 0 else "generic"
     if not isinstance(form, Fixed) or kind.bits != 8 or kind.layout != "hwc" or kind.channels > 4095:
         return "generic"
     if not _saturate(form) or 2 * int(slow_channels(node).sum()) > kind.channels:

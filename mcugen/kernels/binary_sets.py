@@ -34,7 +34,7 @@ class BinarySets(Kernel):
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         small = int(np.prod(node.attrs["weights"].shape[:3])) <= 16000 and self.scratch_bytes(node, sources) <= 1 << 15
-        return takes_bits(node, sources[0]) and small
+        return takes_bits(node, sources[0]) and node.attrs["groups"] == 1 and small
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         weights: Int = node.attrs["weights"]

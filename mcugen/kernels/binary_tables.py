@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.ir import Array, Node, TensorType
+from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.binary_finish import asked, mode_of, stage_constants, stage_cycles, stage_params
 from mcugen.kernels.binary_pack import LANES, Groups, groups_of_codes, groups_of_words, pack_tables
 from mcugen.kernels.binary_windows import Windows, binary_geometry, counts_double, padded_bytes, source_form, takes_bits
@@ -38,6 +38,11 @@ class _Layout:
     index_bytes: int
     table_bytes: int
     counts_bytes: int
+    slice_bytes: int  # the channels of one group of a grouped convolution
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.index_bytes + self.table_bytes + self.counts_bytes + self.slice_bytes
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class BinaryConv(Kernel):
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         terms = int(np.prod(node.attrs["weights"].shape[:3]))
-        return takes_bits(node, sources[0]) and terms < 1 << 15 and self.layout(node, sources).table_bytes <= 1 << 15
+        plan = self.layout(node, sources)
+        fits = plan.table_bytes <= 1 << 15 and plan.slice_bytes <= 1 << 16
+        return takes_bits(node, sources[0]) and terms < 1 << 15 and fits
 
     def layout(self, node: Node, sources: Sequence[TensorType]) -> _Layout:
         kh, kw, depth, _ = node.attrs["weights"].shape
@@ -63,15 +70,17 @@ class BinaryConv(Kernel):
         wide = twice or terms > 254 or part != (kh, kw)
         pixel = 32 if wide else 16
         band = max(1, min(out_h, BAND_BYTES // (pixel * out_w)))
+        part_bytes = depth if source_form(node) == "codes" else 4 * -(-depth // 32)
         return _Layout(
             groups, terms, wide, twice, part, band, mode_of(node, sources),
             padded_bytes(in_h * in_w * len(groups.rows) + 4), padded_bytes(part[0] * part[1] * size),
-            padded_bytes(band * out_w * pixel),
+            padded_bytes(band * out_w * pixel), padded_bytes(in_h * in_w * part_bytes) if node.attrs["groups"] > 1 else 0,
         )  # fmt: skip
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         plan = self.layout(node, sources)
-        packed = pack_tables(node.attrs["weights"], plan.groups, plan.wide, source_form(node) == "codes")
+        parts = np.split(node.attrs["weights"], node.attrs["groups"], axis=-1)
+        packed = np.concatenate([pack_tables(part, plan.groups, plan.wide, source_form(node) == "codes") for part in parts])
         stage = stage_constants(node, sources, plan.terms, plan.wide, plan.twice)
         return (Constant("weights", "uint32_t", packed, role="weights"), *stage)
 
@@ -89,13 +98,14 @@ class BinaryConv(Kernel):
             "step": node.attrs["strides"][1] * groups, "band": plan.band, "terms": plan.terms,
             "runs": runs, "chunks": chunks, "codes": steps if plan.mode == "fixed" else [],
             "table_at": plan.index_bytes, "counts_at": plan.index_bytes + plan.table_bytes,
+            "groups": node.attrs["groups"], "in_stride": sources[0].stride, "slice_at": plan.scratch_bytes - plan.slice_bytes,
         }  # fmt: skip
 
     def _chunks(
         self, node: Node, sources: Sequence[TensorType], plan: _Layout
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The sum functions to define, and the chunks of output channels with the functions that each of them uses."""
-        in_w, count = image(sources[0].shape)[1], node.type.channels
+        in_w, count = image(sources[0].shape)[1], node.type.channels // node.attrs["groups"]
         padded = any(node.attrs["pads"][2:])
         groups, (high, wide) = len(plan.groups.rows), plan.part
         runs: dict[str, dict[str, Any]] = {}
@@ -124,12 +134,13 @@ class BinaryConv(Kernel):
         return list(runs.values()), chunks
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        plan = self.layout(node, sources)
-        return plan.index_bytes + plan.table_bytes + plan.counts_bytes
+        return self.layout(node, sources).scratch_bytes
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         plan, windows = self.layout(node, sources), Windows.of(node, sources)
-        count, groups, (kh, kw) = node.type.channels, len(plan.groups.rows), node.attrs["weights"].shape[:2]
+        weights: Int = node.attrs["weights"]
+        (kh, kw, depth, count), groups = weights.shape, len(plan.groups.rows)
+        times: int = node.attrs["groups"]
         build = 91.0 * 4 * plan.groups.fives + 52.0 * plan.groups.fours
         again = -(-windows.out_h // plan.band) if plan.part != (kh, kw) else 1
         rest = plan.part[1] * groups % 12
@@ -137,13 +148,14 @@ class BinaryConv(Kernel):
         runs = windows.rows * (kw // plan.part[1])
         pixels = windows.pixels * (16.0 * (kh // plan.part[0]) * (kw // plan.part[1]) + (22.0 if plan.wide else 0.0))
         total = windows.inputs * (2.5 * groups if source_form(node) == "codes" else 5.0 + 1.5 * groups)
-        for start in range(0, count, LANES):
-            each = 3.6 if count - start > LANES // 2 else 2.3
+        total += windows.inputs * (2.0 * depth if source_form(node) == "codes" else 12.0 * -(-depth // 32)) * (times > 1)
+        for start in range(0, count // times, LANES):
+            each = 3.6 if count // times - start > LANES // 2 else 2.3
             total += build * kh * kw * again + windows.taps * groups * each + runs * row + pixels + windows.border * 40.0
-        return total + stage_cycles(node, sources, -(-windows.out_h // plan.band), plan.wide) + 300.0
+        return times * total + stage_cycles(node, sources, -(-windows.out_h // plan.band), plan.wide) + 300.0
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
         return asked(node, sources)
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
-        return residual_in_place(node, sources, input_first=True)
+        return residual_in_place(node, sources, input_first=node.attrs["groups"] == 1)

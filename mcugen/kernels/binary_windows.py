@@ -19,7 +19,7 @@ def source_form(node: Node) -> str:
 
 def takes_bits(node: Node, source: TensorType) -> bool:
     attrs = node.attrs
-    if not attrs["weight_type"].bipolar or attrs["groups"] != 1 or tuple(attrs["dilation"]) != (1, 1):
+    if not attrs["weight_type"].bipolar or tuple(attrs["dilation"]) != (1, 1):
         return False
     if source_form(node) == "codes":
         return source.kind == "int" and source.layout == "hwc" and source.bits == 8 and source.signed
@@ -32,8 +32,9 @@ def counts_double(node: Node) -> bool:
 
 
 def binary_geometry(node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-    (in_h, in_w, in_c), (out_h, out_w, out_c) = image(sources[0].shape), image(node.type.shape)
-    kh, kw = node.attrs["weights"].shape[:2]
+    """What the templates read; "in_c" are the channels of one group."""
+    (in_h, in_w, _), (out_h, out_w, out_c) = image(sources[0].shape), image(node.type.shape)
+    kh, kw, in_c, _ = node.attrs["weights"].shape
     (sh, sw), (top, _, left, _) = node.attrs["strides"], node.attrs["pads"]
     return {
         "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w, "out_c": out_c,

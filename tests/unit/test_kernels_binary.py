@@ -48,6 +48,7 @@ class Case:
     stage: str = "fixed"  # fixed, residual, some (residual, a few channels unproved), bits, raw
     limits: tuple[int, int] = (-128, 127)
     fill: tuple[int, int] | None = None
+    groups: int = 1
 
 
 CASES = [
@@ -78,6 +79,12 @@ CASES = [
     Case((5, 5, 25), 16, stage="raw", fill=(-1, 1)),
     Case((4, 5, 8), 300, codes=True, pads="valid", stage="bits"),
     Case((4, 4, 8), 260, codes=True, pads="valid"),
+    Case((6, 5, 48), 32, codes=True, groups=2, stage="residual"),
+    Case((5, 6, 66), 12, groups=2, stage="some", limits=(-127, 127)),
+    Case((4, 5, 128), 32, groups=2, stage="bits"),
+    Case((7, 4, 15), 9, stride=2, codes=True, groups=3, stage="bits"),
+    Case((5, 3, 99), 51, (1, 1), groups=3),
+    Case((4, 4, 140), 20, groups=4, stage="raw"),
     Case((6, 6, 16), stage="bits"),
     Case((5, 7, 33), stride=2, stage="bits"),
     Case((4, 4, 64), pads="valid", stage="raw"),
@@ -128,12 +135,12 @@ def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...]
     around = pads.get(case.pads) or case.pads if isinstance(case.pads, str) else case.pads
     out = [(n + sum(p) - k) // case.stride + 1 for n, p, k in zip((h, w), (around[:2], around[2:]), (kh, kw), strict=True)]
     channels = case.filters or depth
-    weights = rng.choice([-1, 1], (kh, kw, depth, case.filters or 1))
+    weights = rng.choice([-1, 1], (kh, kw, depth // case.groups, case.filters or 1))
     source = TensorType(case.shape, "int", -128, 127) if case.codes else replace(BIT, shape=case.shape, layout="words")
     image = rng.integers(-128, 128, (1, *case.shape)) if case.codes else rng.choice([-1, 1], (1, *case.shape))
     if case.fill:
         weights[:], image[:] = case.fill
-    terms = kh * kw * (depth if case.filters else 1)
+    terms = kh * kw * (weights.shape[2] if case.filters else 1)
     epilogue, kind = _stage(case, rng, channels, terms)
     kind = replace(kind, shape=(*out, channels))
     sources, inputs = [source], [image]
@@ -142,7 +149,7 @@ def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...]
         inputs.append(rng.integers(-128, 128, (1, *kind.shape)))
     attrs = {
         "weights": weights, "weight_type": BIT, "strides": (case.stride,) * 2, "dilation": (1, 1), "pads": around,
-        "groups": 1, "epilogue": epilogue, "acc_lo": np.full(channels, -terms), "acc_hi": np.full(channels, terms),
+        "groups": case.groups, "epilogue": epilogue, "acc_lo": np.full(channels, -terms), "acc_hi": np.full(channels, terms),
     }  # fmt: skip
     attrs |= {"sign_input": True} if case.codes else {}
     names = tuple(f"{name}_in{k}" for k in range(len(sources)))
