@@ -18,7 +18,7 @@ def mode_of(node: Node, sources: Sequence[TensorType]) -> str:
     epilogue: Epilogue = node.attrs["epilogue"]
     form, kind = epilogue.form, node.type
     if isinstance(form, Threshold) and kind.layout == "words":
-        groups = node.attrs["groups"]
+        groups = node.attrs.get("groups", 1)
         return "bits" if groups == 1 or kind.channels // groups % LANES == 0 else "generic"
     if not isinstance(form, Fixed) or kind.bits != 8 or kind.layout != "hwc" or kind.channels > 4095:
         return "generic"

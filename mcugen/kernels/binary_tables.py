@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels.binary_finish import asked, mode_of, stage_constants, stage_cycles, stage_params
 from mcugen.kernels.binary_pack import LANES, Groups, groups_of_codes, groups_of_words, pack_tables
 from mcugen.kernels.binary_windows import Windows, binary_geometry, counts_double, padded_bytes, source_form, takes_bits
@@ -138,8 +138,7 @@ class BinaryConv(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         plan, windows = self.layout(node, sources), Windows.of(node, sources)
-        weights: Int = node.attrs["weights"]
-        (kh, kw, depth, count), groups = weights.shape, len(plan.groups.rows)
+        (kh, kw, depth, count), groups = node.attrs["weights"].shape, len(plan.groups.rows)
         times: int = node.attrs["groups"]
         build = 91.0 * 4 * plan.groups.fives + 52.0 * plan.groups.fours
         again = -(-windows.out_h // plan.band) if plan.part != (kh, kw) else 1
@@ -152,7 +151,7 @@ class BinaryConv(Kernel):
         for start in range(0, count // times, LANES):
             each = 3.6 if count // times - start > LANES // 2 else 2.3
             total += build * kh * kw * again + windows.taps * groups * each + runs * row + pixels + windows.border * 40.0
-        return times * total + stage_cycles(node, sources, -(-windows.out_h // plan.band), plan.wide) + 300.0
+        return float(times * total + stage_cycles(node, sources, -(-windows.out_h // plan.band), plan.wide) + 300.0)
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
         return asked(node, sources)

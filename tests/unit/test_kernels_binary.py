@@ -149,8 +149,9 @@ def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...]
         inputs.append(rng.integers(-128, 128, (1, *kind.shape)))
     attrs = {
         "weights": weights, "weight_type": BIT, "strides": (case.stride,) * 2, "dilation": (1, 1), "pads": around,
-        "groups": case.groups, "epilogue": epilogue, "acc_lo": np.full(channels, -terms), "acc_hi": np.full(channels, terms),
+        "epilogue": epilogue, "acc_lo": np.full(channels, -terms), "acc_hi": np.full(channels, terms),
     }  # fmt: skip
+    attrs |= {"groups": case.groups} if case.filters else {}
     attrs |= {"sign_input": True} if case.codes else {}
     names = tuple(f"{name}_in{k}" for k in range(len(sources)))
     return Node(name, "conv2d" if case.filters else "depthwise", names, kind, attrs), tuple(sources), inputs
@@ -264,7 +265,7 @@ def test_one_bit_a_weight() -> None:
         assert pack_tables(weights, groups_of_codes(64, five), True, True).nbytes == weights.size // 8
 
 
-NETWORKS = [  # height, width, channels, filters, kernel, stride, padding, output
+NETWORKS = [  # height, width, channels, filters, kernel, stride, padding, output, groups if not 1
     (9, 7, 1, 1, 3, 1, "same", "residual"),
     (5, 5, 3, 3, 3, 1, "same", "residual"),
     (6, 4, 17, 17, 3, 1, "same", "residual"),
@@ -276,6 +277,8 @@ NETWORKS = [  # height, width, channels, filters, kernel, stride, padding, outpu
     (12, 12, 16, 16, 3, 1, "same", "residual"),
     (1, 1, 5, 9, 3, 1, "same", "counts"),
     (10, 3, 24, 5, 5, 1, "same", "codes"),
+    (6, 5, 40, 40, 3, 1, "same", "residual", 4),
+    (5, 4, 36, 32, 3, 2, "same", "bits", 2),
 ]
 
 
@@ -286,7 +289,8 @@ def quantizer(text: str) -> Quantizer:
 
 
 def network(case: tuple[Any, ...], words: bool) -> Network:
-    height, width, depth, count, kernel, stride, padding, output = case
+    height, width, depth, count, kernel, stride, padding, output, *groups = case
+    parts = groups[0] if groups else 1
     rng = np.random.default_rng(depth)
     act, sign = quantizer("quantized_bits(8,2,1,alpha=1)"), quantizer("binary(alpha=1)")
     layers = [Layer("image", "InputLayer", {"shape": (height, width, depth)}, ())]
@@ -295,13 +299,13 @@ def network(case: tuple[Any, ...], words: bool) -> Network:
     if not words:
         layers.append(Layer("sign", "QActivation", {"activation": sign}, ("x",)))
         source = "sign"
-    config = {"strides": (stride, stride), "padding": padding, "dilation_rate": (1, 1), "groups": 1, "activation": None,
+    config = {"strides": (stride, stride), "padding": padding, "dilation_rate": (1, 1), "groups": parts, "activation": None,
               "use_bias": False, "kernel_quantizer": sign}  # fmt: skip
-    weights = rng.normal(size=(kernel, kernel, depth, count)).astype(np.float32)
+    weights = rng.normal(size=(kernel, kernel, depth // parts, count)).astype(np.float32)
     layers.append(Layer("sum", "QConv2D", config, (source,), {"kernel": weights}))
     if output == "counts":
         return Network("net", tuple(layers), ("image",), ("sum",))
-    spread = np.sqrt(kernel * kernel * depth)
+    spread = np.sqrt(kernel * kernel * depth / parts)
     values = {"gamma": rng.normal(0.5, 0.8, count), "beta": rng.normal(size=count),
               "moving_mean": rng.normal(0, spread / 4, count), "moving_variance": np.full(count, spread**2)}  # fmt: skip
     layers.append(Layer("norm", "BatchNormalization", {"epsilon": 1e-3, "axis": -1}, ("sum",),
