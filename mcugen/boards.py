@@ -12,7 +12,7 @@ from mcugen.errors import McugenError
 from mcugen.ir import Board, Region
 from mcugen.resources import data_dir
 
-USES = frozenset({"code", "hot_code", "hot_data", "data", "stack", "buffers", "arena"})
+USES = frozenset({"code", "hot_code", "hot_data", "data", "stack", "buffers", "arena", "no_io"})
 _REQUIRED_USES = ("code", "hot_code", "hot_data", "data", "stack", "buffers", "arena")
 _OPTIONAL_TABLES = ("uart", "firmware", "limits", "timing", "flash_tools", "options")
 

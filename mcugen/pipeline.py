@@ -49,7 +49,7 @@ def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapp
     """Kernels, memory and C for an integer graph."""
     shaped = absorb_signs(graph) if goal == "time" else graph
     calls = select_kernels(shaped, board, goal)
-    plan = plan_memory(shaped, calls, board, reserved)
+    plan = plan_memory(shaped, calls, board, reserved, goal)
     return Compiled(graph, board, calls, plan, emit(shaped, calls, plan, graph_digest(graph)), goal)
 
 

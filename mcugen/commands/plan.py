@@ -12,6 +12,7 @@ from mcugen.cli import save_json
 from mcugen.commands.common import make_grid, read_graph
 from mcugen.pipeline import compile_graph
 from mcugen.plan import Plan
+from mcugen.planning.buffers import needed
 from mcugen.report import table
 
 
@@ -30,7 +31,8 @@ def plan(
     click.echo(table(("tensors", "bank", "offset", "bytes", "from", "to"), rows))
     summary = describe(found, names)
     banks = ", ".join(f"{bank} {size:,}" for bank, size in summary["banks"].items())
-    click.echo(f"\narena {found.arena_bytes:,} bytes ({banks}); no plan needs less than {found.lower_bound:,}")
+    best = "the smallest in one memory" if found.optimal else f"at most {found.gap:.1%} above the smallest"
+    click.echo(f"\narena {found.arena_bytes:,} bytes ({banks}), {best}; the busiest layer alone needs {found.lower_bound:,}")
     peak = summary["peak"]
     click.echo(f"peak at {peak['at']}: " + ", ".join(f"{t} {b:,}" for t, b in peak["tensors"].items()))
     save_json(json_path, summary)
@@ -47,13 +49,15 @@ def _time(index: int, names: list[str]) -> str:
 
 def describe(found: Plan, names: list[str]) -> dict[str, Any]:
     """The plan as JSON: banks, places, the busiest moment and who causes it."""
-    times = range(-1, found.calls + 1)
-    alive = {t: [p for p in found.places if p.buffer.first <= t <= p.buffer.last] for t in times}
-    busiest = max(times, key=lambda t: sum(p.buffer.bytes for p in alive[t]))
-    tensors = {p.buffer.tensors[-1]: p.buffer.bytes for p in sorted(alive[busiest], key=lambda p: -p.buffer.bytes)}
+    buffers = [place.buffer for place in found.places]
+    busiest = max(range(-1, found.calls + 1), key=lambda time: needed(buffers, time))
+    alive = sorted((b for b in buffers if b.first <= busiest <= b.last), key=lambda b: -b.bytes)
+    tensors = {b.tensors[-1]: b.bytes for b in alive}
     return {
         "arena_bytes": found.arena_bytes,
         "lower_bound": found.lower_bound,
+        "gap": found.gap,
+        "optimal": found.optimal,
         "banks": {bank: found.bank_bytes(bank) for bank in found.banks},
         "peak": {"at": _time(busiest, names), "tensors": tensors},
         "places": [

@@ -30,7 +30,7 @@ _WFI = b"\x30\xbf"
 _PATIENCE = 1000  # instructions
 _UNCOUNTED_US = 120_000_000  # limit in time where instructions are not counted; it costs a thread at each start
 _PAGE = 0x1000
-_CLOCKED = ("sram1", "sram2", "sram3")  # memories without a clock after reset
+_CLOCKED = range(0x30000000, 0x30048000)  # SRAM1 to 3: memories without a clock after reset
 _FAULTS = {  # what it does, exception that the chip raises, bits in CFSR
     unicorn.UC_ERR_READ_UNMAPPED: ("reads memory that is not there", BUS_FAULT, 0x8200),
     unicorn.UC_ERR_WRITE_UNMAPPED: ("writes memory that is not there", BUS_FAULT, 0x8200),
@@ -161,7 +161,7 @@ class Simulator:
     def _map(self) -> None:
         code = self.board.home("code")
         for region in self.board.regions:
-            if region.name not in _CLOCKED:
+            if region.start not in _CLOCKED:
                 self._map_region(region)
         self.uc.mem_write(code.start, b"\xff" * code.size)
         for address, data in load_segments(self.elf_path):
@@ -176,8 +176,9 @@ class Simulator:
                 self.uc.mmio_map(page, _PAGE, _mmio_read, read, _mmio_write, write)
 
     def _clock_memories(self) -> None:
-        for name in _CLOCKED if not self._clocked else ():
-            self._map_region(self.board.region(name))
+        for region in self.board.regions if not self._clocked else ():
+            if region.start in _CLOCKED:
+                self._map_region(region)
         self._clocked = True
 
     def _map_region(self, region: Region) -> None:

@@ -12,7 +12,7 @@ from mcugen.ops import OPERATORS
 from mcugen.ops.base import Kernel
 
 INT8: dict[str, tuple[Kernel, ...]] = {
-    "conv2d": (FastDense("fast_dense", "fast_dense.c.j2"), FastConv("fast", "fast_conv2d.c.j2")),
+    "conv2d": (FastDense("fast_dense", "fast_dense.c.j2", input_first=True), FastConv("fast", "fast_conv2d.c.j2")),
     "depthwise": (
         FastGlobalDepthwise("fast_global", "fast_global_depthwise.c.j2"),
         FastDepthwise("fast", "fast_depthwise.c.j2"),

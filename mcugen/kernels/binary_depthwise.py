@@ -15,6 +15,7 @@ from mcugen.kernels.binary_finish import asked, mode_of, stage_constants, stage_
 from mcugen.kernels.binary_windows import Windows, binary_geometry, window_kinds
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import residual_in_place
+from mcugen.ops.overlap import row_lead
 from mcugen.packing import pack_words
 from mcugen.shapes import image
 
@@ -86,6 +87,10 @@ class BinaryDepthwise(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        """A step is a row, whose words are read and written in turn."""
+        return row_lead(node, sources[0], 1) if i == 0 else None
 
 
 def _planes(taps: int) -> int:

@@ -158,3 +158,6 @@ class BinaryConv(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources, input_first=node.attrs["groups"] == 1)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return super().lead_bytes(node, sources, i) if node.attrs["groups"] == 1 else None

@@ -16,6 +16,7 @@ from mcugen.kernels.finish import ASKED, GUARDED, PLAIN, REACH, Finish, finish_o
 from mcugen.kernels.int8_pack import Packed, mix, pack_pairs, takes
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
+from mcugen.ops.overlap import lead
 
 TILE_BYTES = 8192  # of scratch, and of output written in one go, so that both stay in a cache of 16 KiB
 DEEP_BYTES = 20480  # of scratch where weights stream from flash for every tile: then several rows make one
@@ -161,6 +162,17 @@ class FastConv(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        """A step is a tile: all it reads is widened before it writes."""
+        if i:
+            return None
+        layout = self._plan(node, sources)[1]
+        g = layout.shape
+        y, x = (axis.reshape(-1) for axis in np.mgrid[0 : g["out_h"] : layout.deep, 0 : g["out_w"] : layout.tile])
+        low = np.clip(y * g["sh"] - g["top"], 0, g["in_h"]) * g["in_w"] + np.clip(x * g["sw"] - g["left"], 0, g["in_w"])
+        rows, columns = np.minimum(y + layout.deep, g["out_h"]) - 1, np.minimum(x + layout.tile, g["out_w"])
+        return lead(low * g["in_c"], (rows * g["out_w"] + columns) * g["out_c"], reads_first=True)
 
 
 def _either(layout: _Layout, value: Callable[[int], int]) -> str:

@@ -12,6 +12,7 @@ from mcugen.kernels.finish import Finish, finish_of
 from mcugen.kernels.int8_pack import takes, whole_image
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
+from mcugen.ops.overlap import row_lead
 
 PLANES_BYTES = 8192  # of scratch
 STRIP_BYTES = 10240  # of cache that a layer's passes over one strip may take
@@ -61,6 +62,10 @@ class FastDepthwise(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        """A step is a strip, whose channels are read and written in turn."""
+        return row_lead(node, sources[0], _strips(node, sources[0])["strip"]) if i == 0 else None
 
 
 def _strips(node: Node, source: TensorType) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator, complete
 from mcugen.ops.maxpool import pool_params
+from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
 
 
@@ -31,6 +32,9 @@ class GenericAvgPool(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return node.type.size * (4.0 * int(np.prod(node.attrs["size"])) + 12.0)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
 
 
 AvgPool.kernels = (GenericAvgPool("generic", "avgpool.c.j2"),)

@@ -58,8 +58,15 @@ class Kernel:
         return None
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
-        """Numbers of the inputs whose buffer the output may take over."""
+        """Numbers of the inputs whose buffer the output may take over, byte for byte."""
         return ()
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        """Bytes by which the output must start before input `i` to overwrite only what was read (mcugen/ops/overlap.py).
+
+        Negative: it may start later. None: they stay apart.
+        """
+        return -sources[0].bytes if i == 0 and self.input_first else None
 
 
 @dataclass(frozen=True)

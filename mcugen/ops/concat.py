@@ -9,6 +9,7 @@ import numpy as np
 
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator, same_grid
+from mcugen.ops.overlap import pixel_lead
 from mcugen.shapes import image
 
 
@@ -31,6 +32,10 @@ class GenericConcat(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return (2.0 if node.type.layout == "hwc" else 10.0) * node.type.size
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        """Each pixel moves towards the front, the last one least."""
+        return pixel_lead(node, sources[i]) if node.type.layout == "words" else node.type.bytes - sources[i].bytes
 
 
 Concat.kernels = (GenericConcat("generic", "concat.c.j2"),)

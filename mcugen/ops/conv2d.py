@@ -14,6 +14,7 @@ import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.ops.base import Constant, Kernel, Operator, complete
+from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
 from mcugen.packing import pack_rows, pack_words, weight_bits
 from mcugen.shapes import image
@@ -93,6 +94,9 @@ class GenericConv(Kernel):
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
 
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
+
 
 class XnorConv(Kernel):
     """Bits by bits: XOR and popcount over 32-bit words of channels; windows at the border count fewer taps."""
@@ -113,6 +117,9 @@ class XnorConv(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
 
 
 def residual_in_place(node: Node, sources: Sequence[TensorType], input_first: bool = False) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.ops.base import Constant, Kernel, Operator, complete
 from mcugen.ops.conv2d import geometry, residual_in_place
+from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
 from mcugen.packing import pack_rows, weight_bits
 
@@ -59,6 +60,9 @@ class GenericDepthwise(Kernel):
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
 
 
 Depthwise.kernels = (GenericDepthwise("generic", "depthwise.c.j2"),)

@@ -11,7 +11,8 @@ from typing import Any
 from mcugen.epilogue import evaluate
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator, complete, to_value
-from mcugen.ops.conv2d import residual_in_place, same_places
+from mcugen.ops.conv2d import residual_in_place
+from mcugen.ops.overlap import element_lead
 from mcugen.shapes import image
 
 
@@ -34,8 +35,10 @@ class GenericMap(Kernel):
         return 12.0 * node.type.size
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
-        first = (0,) if same_places(sources[0], node.type) else ()
-        return (*first, *residual_in_place(node, sources))
+        return residual_in_place(node, sources)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return element_lead(node, sources[0]) if i == 0 else None
 
 
 Map.kernels = (GenericMap("generic", "map.c.j2"),)

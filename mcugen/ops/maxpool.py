@@ -13,6 +13,7 @@ import numpy as np
 
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator
+from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
 from mcugen.shapes import image
 
@@ -48,6 +49,9 @@ class GenericMaxPool(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return node.type.size * (4.0 * int(np.prod(node.attrs["size"])) + 6.0)
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
 
 
 MaxPool.kernels = (GenericMaxPool("generic", "maxpool.c.j2"),)

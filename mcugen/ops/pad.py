@@ -10,6 +10,7 @@ import numpy as np
 
 from mcugen.ir import Array, Node, TensorType
 from mcugen.ops.base import Kernel, Operator
+from mcugen.ops.overlap import pixel_lead
 from mcugen.shapes import image
 
 
@@ -39,6 +40,9 @@ class GenericPad(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         return 2.0 * node.type.size
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[0]) if i == 0 else None
 
 
 Pad.kernels = (GenericPad("generic", "pad.c.j2"),)

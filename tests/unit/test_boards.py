@@ -20,7 +20,7 @@ def test_known_boards() -> None:
     assert board.clock_hz == 400_000_000
     assert {r.name: r.size >> 10 for r in board.regions} == {
         **{"flash": 2048, "itcm": 60, "dtcm": 128, "axi": 512},
-        **{"sram1": 128, "sram2": 128, "sram3": 32, "sram4": 64},
+        **{"sram123": 288, "sram4": 64},
     }
     assert set(board.flash_tools) == {"openocd", "st-flash", "pyocd", "cubeprogrammer", "mass-storage"}
     assert load_board(data_dir("boards") / "nucleo-h743zi.toml") == board
