@@ -20,6 +20,7 @@ from mcugen.errors import CheckFailed, McugenError
 from mcugen.firmware import render_app
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Graph
+from mcugen.load import weights_beside
 from mcugen.pipeline import Compiled
 from mcugen.report import make_report, text
 from mcugen.resources import data_dir
@@ -124,6 +125,8 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
                 "binary_sha256": hashlib.sha256((work / "firmware.bin").read_bytes()).hexdigest()}
     if source is not None and source.is_file():
         shutil.copy(source, work / f"model{source.suffix}")
+        if source.suffix == ".json":
+            shutil.copy(weights_beside(source), work / "model.weights.h5")
         manifest["source"] = f"model{source.suffix}"
     inputs, outputs = test_vectors(compiled.graph)
     arrays = {f"input{i}": x for i, x in enumerate(inputs)} | {f"output{i}": x for i, x in enumerate(outputs)}

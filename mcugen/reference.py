@@ -25,7 +25,7 @@ import numpy as np
 
 from mcugen.errors import McugenError
 from mcugen.ir import Array, Float, Layer, Network
-from mcugen.load import load
+from mcugen.load import load, weights_beside
 from mcugen.load.savedmodel import converted
 
 ENVIRONMENT = {
@@ -50,7 +50,7 @@ def golden(
     """What QKeras computes.
 
     Args:
-        path: the model: `.h5`, `.keras` or a SavedModel directory.
+        path: the model: `.h5`, `.keras`, `.json` with its weights, or a SavedModel directory.
         inputs: float32 of shape (N, ...); for several inputs a mapping from the names of the InputLayers.
         layers: True for the outputs of all layers, or the names of some; the model's outputs always come along.
         timeout: seconds after which TensorFlow is stopped.
@@ -173,8 +173,13 @@ def imported() -> Any:
 
 
 def load_model(path: str) -> Any:
-    from qkeras.utils import load_qmodel
+    from qkeras.utils import load_qmodel, quantized_model_from_json
 
+    file = Path(path)
+    if file.is_file() and file.open("rb").read(1) == b"{":
+        model = quantized_model_from_json(file.read_text())
+        model.load_weights(weights_beside(file))
+        return model
     return load_qmodel(path, compile=False)
 
 

@@ -12,6 +12,7 @@ PACKAGES = {
     "clang": "clang libclang-rt-dev",
     "openocd": "openocd",
     "qemu-system-arm": "qemu-system-arm",
+    "setpriv": "util-linux",
     "st-flash": "stlink-tools",
 }
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mcugen.engines.socket_port import LOG, SocketPort, free_port
+from mcugen.engines.socket_port import LOG, SocketPort, free_port, mortal
 from mcugen.errors import McugenError
 
 PROGRAM = "qemu-system-arm"
@@ -34,5 +34,5 @@ def start_qemu(elf: Path, *, count: bool = False) -> SocketPort:
     command += ["-icount", "shift=6,sleep=off"] if count else []
     folder = Path(tempfile.mkdtemp(prefix="mcugen-qemu-"))
     with (folder / LOG).open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(mortal(command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return SocketPort("qemu", port, process, folder)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
+import weakref
 from pathlib import Path
 
 from mcugen.errors import McugenError
@@ -16,7 +17,7 @@ _REMEDY = "start the engine again; if it ends by itself, run its command by hand
 
 
 class SocketPort:
-    """A UART at 127.0.0.1:`port` of the simulator `process`, which is ended with it.
+    """A UART at 127.0.0.1:`port` of the simulator `process`, which is ended with it, at the latest when Python ends.
 
     `folder` is the simulator's own, with what it prints in LOG; it is removed at the end.
 
@@ -26,6 +27,7 @@ class SocketPort:
 
     def __init__(self, name: str, port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.name, self._process, self._folder = name, process, folder
+        self._finish = weakref.finalize(self, _end, process, folder)
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -35,7 +37,7 @@ class SocketPort:
                 if process.poll() is not None:
                     raise self._ended() from error
                 if time.monotonic() > deadline:
-                    self._end_process()
+                    self._finish()
                     raise McugenError(name, f"does not listen on port {port} within {START_S:.0f} s", _REMEDY) from error
                 time.sleep(0.02)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -62,24 +64,35 @@ class SocketPort:
 
     def close(self) -> None:
         self._socket.close()
-        self._end_process()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _end_process(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
+        self._finish()
 
     def _ended(self) -> McugenError:
-        self._end_process()
+        _end_process(self._process)
         log = self._folder / LOG
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._finish()
         said = f": {lines[-1]}" if lines else ""
         return McugenError(self.name, f"the simulator ended (exit code {self._process.returncode}){said}", _REMEDY)
+
+
+def _end_process(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    _end_process(process)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def mortal(command: list[str]) -> list[str]:
+    """The command, ended by Linux when the thread that started it ends, even by a signal (util-linux's setpriv)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
 
 
 def free_port() -> int:

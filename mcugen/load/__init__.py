@@ -1,4 +1,4 @@
-"""Reading trained models without TensorFlow: `.h5` and `.keras` files to a `Network`; no code of a file is executed.
+"""Reading trained models without TensorFlow: `.h5`, `.keras` and `.json` files to a `Network`; no code of a file is executed.
 
 Config and weights are checked against white lists (`classes`), shapes and limits before anything is built. A SavedModel
 directory is the exception: TensorFlow has to convert it in a process of its own, which executes the code it holds.
@@ -20,7 +20,7 @@ from mcugen.load import hdf5
 from mcugen.load.shapes import Shape, output_shape, weights_of
 from mcugen.load.topology import Call, Model, flatten, read_model
 
-__all__ = ["load", "output_shapes"]
+__all__ = ["load", "output_shapes", "weights_beside"]
 
 MAX_FILE_BYTES = 1 << 29
 MAX_CONFIG_BYTES = 1 << 24
@@ -43,7 +43,8 @@ def load(path: str | Path) -> Network:
     """The network of a trained model file.
 
     Args:
-        path: an `.h5` file, a `.keras` archive (both by tf_keras) or a SavedModel directory.
+        path: an `.h5` file, a `.keras` archive, a `.json` file with its weights beside it (`weights_beside`), all by
+            tf_keras, or a SavedModel directory.
 
     Returns:
         Layers in topological order with validated configs (tuples for shapes; `Quantizer` objects for quantizers, None
@@ -63,7 +64,7 @@ def load(path: str | Path) -> Network:
 
 
 def load_file(path: Path, digest: str) -> Network:
-    """The network of one `.h5` or `.keras` file, recognised by its content."""
+    """The network of one `.h5`, `.keras` or `.json` file, recognised by its content."""
     node = path.name
     try:
         size = path.stat().st_size if path.is_file() else -1
@@ -78,10 +79,12 @@ def load_file(path: Path, digest: str) -> Network:
         opened = open_keras
     elif start == b"\x89HDF\r\n\x1a\n":
         opened = open_h5
+    elif start.lstrip().startswith(b"{"):
+        opened = open_json
     else:
-        raise McugenError(node, "the file is neither HDF5 nor a .keras archive", "save the model with tf_keras")
-    digest = digest or hashlib.sha256(path.read_bytes()).hexdigest()
+        raise McugenError(node, "the file is neither HDF5 nor a .keras archive nor JSON", "save the model with tf_keras")
     try:
+        digest = digest or digest_of(path, *([weights_beside(path)] if opened is open_json else []))
         return build(*opened(path), digest)
     except McugenError:
         raise
@@ -97,7 +100,7 @@ def open_h5(path: Path) -> tuple[Any, hdf5.Contents, Any]:
     found = hdf5.contents(path, "model_weights", path.name)
     if found.config is None:
         fact = "the file holds no model, only weights"
-        raise McugenError(path.name, fact, "save the whole model: model.save('model.h5')")
+        raise McugenError(path.name, fact, f"save the whole model, or model.to_json() beside it as {path.stem}.json")
     return parse_json(found.config, path.name), found, hdf5.read_h5
 
 
@@ -110,6 +113,33 @@ def open_keras(path: Path) -> tuple[Any, hdf5.Contents, Any]:
         file = Path(folder) / "weights.h5"
         file.write_bytes(weights)
         return config, hdf5.contents(file, "layers", path.name), hdf5.read_keras
+
+
+def open_json(path: Path) -> tuple[Any, hdf5.Contents, Any]:
+    """Config of a `.json` file (`model.to_json()`), weights and the function that reads them of the file beside it."""
+    config = parse_json(path.read_bytes(), path.name)
+    file = weights_beside(path)
+    found = hdf5.contents(file, "", file.name)
+    return config, found, hdf5.read_h5 if found.listed else hdf5.read_keras
+
+
+def weights_beside(path: Path) -> Path:
+    """The weights of a `.json` file: NAME.weights.h5 or NAME.h5 in the same folder (`model.save_weights`)."""
+    names = [path.with_suffix(suffix) for suffix in (".weights.h5", ".h5")]
+    for file in names:
+        if file.is_file():
+            if file.stat().st_size > MAX_FILE_BYTES:
+                raise McugenError(file.name, "the file is too large", f"use a model below {MAX_FILE_BYTES} bytes")
+            return file
+    fact = f"the file holds no weights, and neither {names[0].name} nor {names[1].name} lies beside it"
+    raise McugenError(path.name, fact, f"save them there: model.save_weights({names[0].name!r})")
+
+
+def digest_of(*paths: Path) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def member(archive: zipfile.ZipFile, name: str, limit: int, node: str) -> bytes:

@@ -38,6 +38,7 @@ class Contents:
     arrays: dict[str, Float]
     problems: dict[str, str]
     names: dict[str, list[str]]
+    listed: bool
 
 
 def contents(path: Path, group: str, node: str) -> Contents:
@@ -45,7 +46,7 @@ def contents(path: Path, group: str, node: str) -> Contents:
 
     Args:
         path: the HDF5 file.
-        group: the group that holds the weights; paths in the result start below it.
+        group: the group that holds the weights; paths in the result start below it. "": as `hdf5_dump.py` finds it.
         node: the name of the model file, for messages.
     """
     script = Path(__file__).with_name("hdf5_dump.py")
@@ -68,7 +69,7 @@ def read_dump(target: Path) -> Contents:
     with np.load(target, allow_pickle=False) as file:
         index = json.loads(file["index"].tobytes())
         arrays = {path: file[f"a{number}"] for path, number in index["arrays"].items()}
-    return Contents(index["config"], arrays, index["problems"], index["names"])
+    return Contents(index["config"], arrays, index["problems"], index["names"], index["listed"])
 
 
 def read(found: Contents, path: str, weight: Weight, layer: str) -> Float:

@@ -3,7 +3,9 @@
     python hdf5_dump.py SOURCE TARGET.npz GROUP CPU_SECONDS MEMORY_BYTES
 
 Follows hard links only, below GROUP, and never leaves the file. TARGET holds the arrays a0, a1, ... and `index`, JSON as
-bytes: {"config": text or null, "arrays": {path: number}, "problems": {path: text}, "names": {group: [weight names]}}.
+bytes: {"config": text or null, "arrays": {path: number}, "problems": {path: text}, "names": {group: [weight names]},
+"listed": whether Keras listed the group's layers, as it does in `.h5` files but not in `.weights.h5`}. An empty GROUP takes
+the group of the weights in a file of weights alone, whichever of the two formats it has.
 """
 
 from __future__ import annotations
@@ -45,6 +47,10 @@ def names_of(group: Any) -> list[str]:
     return [item.decode() if isinstance(item, bytes) else str(item) for item in items]
 
 
+def listed(group: Any) -> bool:
+    return isinstance(group, h5py.Group) and ("layer_names" in group.attrs or "layer_names0" in group.attrs)
+
+
 def problem_of(data: Any, room: int) -> str | None:
     """Why a data set is not read, or None."""
     if data.dtype.kind != "f" or data.dtype.itemsize != 4:
@@ -59,7 +65,7 @@ def problem_of(data: Any, room: int) -> str | None:
 class Dump:
     def __init__(self) -> None:
         self.arrays: list[Any] = []
-        self.index: dict[str, Any] = {"config": None, "arrays": {}, "problems": {}, "names": {}}
+        self.index: dict[str, Any] = {"config": None, "arrays": {}, "problems": {}, "names": {}, "listed": False}
         self.room, self.objects = MAX_VALUES, 0
 
     def walk(self, group: Any, path: str, depth: int) -> None:
@@ -96,7 +102,9 @@ def dump(source: str, target: str, group: str) -> None:
     with h5py.File(source, "r") as file:
         config = file.attrs.get("model_config")
         found.index["config"] = config.decode() if isinstance(config, bytes) else config
+        group = group or ("model_weights" if listed(file.get("model_weights")) else "/" if listed(file) else "layers")
         if group in file:
+            found.index["listed"] = listed(file[group])
             found.walk(file[group], "", 0)
     text = np.frombuffer(json.dumps(found.index).encode(), np.uint8)
     named: dict[str, Any] = {f"a{number}": value for number, value in enumerate(found.arrays)}

@@ -55,9 +55,10 @@ def without_digest(network: Network) -> list[Any]:
     return [(layer.name, layer.class_name, dict(layer.config), layer.inputs) for layer in network.layers]
 
 
+@pytest.mark.parametrize("other", [".keras", "_listed.json", "_new.json"])
 @pytest.mark.parametrize("name", NAMES)
-def test_both_formats_give_the_same_network(name: str, oracle: Path) -> None:
-    one, two = load(oracle / f"{name}.h5"), load(oracle / f"{name}.keras")
+def test_all_formats_give_the_same_network(name: str, other: str, oracle: Path) -> None:
+    one, two = load(oracle / f"{name}.h5"), load(oracle / f"{name}{other}")
     assert without_digest(one) == without_digest(two)
     assert dataclasses.replace(one, layers=(), digest="") == dataclasses.replace(two, layers=(), digest="")
     for a, b in zip(one.layers, two.layers, strict=True):
@@ -72,11 +73,11 @@ def test_saved_model_directories_are_converted(oracle: Path) -> None:
         assert all(np.array_equal(a.weights[key], b.weights[key]) for key in b.weights)
 
 
-@pytest.mark.parametrize("name", ["every2d", "nested"])
-def test_golden_runs_keras_archives_in_batches(name: str, oracle: Path) -> None:
-    path = oracle / f"{name}.keras"
+@pytest.mark.parametrize("name", ["every2d.keras", "nested.keras", "every2d_listed.json", "nested_new.json"])
+def test_golden_runs_keras_archives_and_json_in_batches(name: str, oracle: Path) -> None:
+    path = oracle / name
     network = load(path)
-    with np.load(oracle / f"{name}.npz") as file:
+    with np.load(oracle / f"{name.partition('.')[0].partition('_')[0]}.npz") as file:
         wanted = {key[:-2]: file[key] for key in file.files if key.endswith("||")}
     inputs = {key: np.concatenate([wanted[key]] * 2)[:3] for key in network.inputs}
     seen: list[tuple[int, int]] = []

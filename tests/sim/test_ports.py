@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from mcugen.engines.serial import SerialPort
 from mcugen.engines.socket_port import LOG, SocketPort, free_port
 from mcugen.errors import McugenError
 from mcugen.protocol import Device
+from tests.tools import need
 
 X = bytes(range(8))
 Y = bytes(range(2, 10))
@@ -96,6 +98,25 @@ def test_a_simulator_dies_half_way(images: Images) -> None:
     with pytest.raises(McugenError, match=r"qemu: the simulator ended \(exit code -9\)"):
         device.infer([X])
     device.close()
+
+
+@pytest.mark.parametrize("end", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_no_simulator_outlives_its_client(end: str, images: Images) -> None:
+    need("setpriv")
+    elf = images.build("mps2-an500", "gcc").elf
+    code = f"""
+import os, pathlib, signal, sys
+from mcugen.engines.qemu import start_qemu
+port = start_qemu(pathlib.Path({str(elf)!r}))
+print(port._process.pid, flush=True)
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    status = Path(f"/proc/{int(done.stdout)}/status")
+    deadline = time.monotonic() + 10
+    while status.exists() and "zombie" not in status.read_text():
+        assert time.monotonic() < deadline, "QEMU still runs"
+        time.sleep(0.05)
 
 
 def test_renode_script(tmp_path: Path) -> None:

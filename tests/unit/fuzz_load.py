@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE)]
 
 import numpy as np  # noqa: E402
-from model_files import sample, write_h5, write_keras  # noqa: E402
+from model_files import sample, write_h5, write_json, write_keras  # noqa: E402
 
 from mcugen.errors import McugenError  # noqa: E402
 from mcugen.load import hdf5, hdf5_dump, load  # noqa: E402
@@ -96,9 +96,9 @@ def mutant(seed: int, folder: Path) -> tuple[Path, bool]:
     """The file of a seed, and whether it is sound HDF5 with a mutated config (else it has mutated bytes)."""
     rng = np.random.default_rng(seed)
     config, weights = sample()
-    kind = "keras" if rng.integers(3) == 0 else "h5"
+    kind = str(rng.choice(["h5", "h5", "keras", "json"]))
     path = folder / f"mutant.{kind}"
-    writer = write_keras if kind == "keras" else write_h5
+    writer = {"h5": write_h5, "keras": write_keras, "json": write_json}[kind]
     if rng.integers(2):
         config = mutated_config(rng, config)
         try:
@@ -106,7 +106,8 @@ def mutant(seed: int, folder: Path) -> tuple[Path, bool]:
         except (KeyError, TypeError, ValueError, AttributeError):  # the writer itself needs names
             return write_h5(path, config, weights), True
     writer(path, config, weights)
-    path.write_bytes(mutated_bytes(rng, path.read_bytes()))
+    broken = path.with_suffix(".weights.h5") if kind == "json" and rng.integers(2) else path
+    broken.write_bytes(mutated_bytes(rng, broken.read_bytes()))
     return path, False
 
 

@@ -97,19 +97,32 @@ def write_h5(path: Path, config: Json, weights: dict[str, dict[str, Any]]) -> Pa
     return path
 
 
+def write_json(path: Path, config: Json, weights: dict[str, dict[str, Any]]) -> Path:
+    """The config alone, and beside it NAME.weights.h5."""
+    path.write_text(json.dumps(config))
+    with h5py.File(path.with_suffix(".weights.h5"), "w") as file:
+        write_numbered(file, config, weights)
+    return path
+
+
 def write_keras(path: Path, config: Json, weights: dict[str, dict[str, Any]]) -> Path:
     """For models without models inside."""
-    stream, counts = io.BytesIO(), dict[str, int]()
+    stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
-        for item in config["config"]["layers"]:
-            name = snake(item["class_name"])
-            number = counts.get(name, 0)
-            counts[name] = number + 1
-            group = file.create_group(f"layers/{name}" + (f"_{number}" if number else "") + "/vars")
-            for index, value in enumerate(weights.get(item["name"], {}).values()):
-                group[str(index)] = value
+        write_numbered(file, config, weights)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "2.21.0"}))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", stream.getvalue())
     return path
+
+
+def write_numbered(file: Any, config: Json, weights: dict[str, dict[str, Any]]) -> None:
+    counts: dict[str, int] = {}
+    for item in config["config"]["layers"]:
+        name = snake(item["class_name"])
+        number = counts.get(name, 0)
+        counts[name] = number + 1
+        group = file.create_group(f"layers/{name}" + (f"_{number}" if number else "") + "/vars")
+        for index, value in enumerate(weights.get(item["name"], {}).values()):
+            group[str(index)] = value

@@ -13,14 +13,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from model_files import bits, conv, functional, image, layer, sample, write_h5, write_keras
+from model_files import bits, conv, functional, image, layer, sample, write_h5, write_json, write_keras
 
 from mcugen.errors import McugenError
 from mcugen.load import load, output_shapes
 from mcugen.quantizers import Quantizer
 
 Json = dict[str, Any]
-WRITERS = {"h5": write_h5, "keras": write_keras}
+WRITERS = {"h5": write_h5, "keras": write_keras, "json": write_json}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -175,7 +175,7 @@ def test_refused_weights(change: Any, word: str, kind: str, tmp_path: Path) -> N
     config, weights = changed(change)
     with pytest.raises(McugenError) as caught:
         load(WRITERS[kind](tmp_path / f"net.{kind}", config, weights))
-    assert word in str(caught.value) or kind == "keras"
+    assert word in str(caught.value) or kind != "h5"
 
 
 def test_order_of_names_is_checked(tmp_path: Path) -> None:
@@ -329,6 +329,19 @@ def test_missing_files_and_directories(tmp_path: Path) -> None:
         load(tmp_path / "absent.h5")
     with pytest.raises(McugenError, match="no SavedModel"):
         load(tmp_path)
+
+
+def test_json_needs_its_weights(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "net.json", *sample())
+    one = load(path).digest
+    path.with_suffix(".weights.h5").unlink()
+    with pytest.raises(McugenError, match=r"net\.json: the file holds no weights, and neither net\.weights\.h5 nor net\.h5"):
+        load(path)
+    write_h5(path.with_suffix(".h5"), *sample())  # a whole model's weights do as well
+    assert load(path).digest != one
+    path.with_suffix(".h5").write_bytes(b"no HDF5")
+    with pytest.raises(McugenError, match=r"net\.h5: the file is damaged"):
+        load(path)
 
 
 def test_weights_only_files_are_explained(tmp_path: Path) -> None:
