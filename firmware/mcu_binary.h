@@ -489,34 +489,55 @@ typedef void mcb_codes(uint8_t *out, const uint8_t *residual, const void *counts
     }
 #endif
 
-/* yes where byte of a >= byte of b, else 0 */
-MCU_INLINE uint32_t mcb_where_ge(uint32_t a, uint32_t b, uint32_t yes)
+/* yes where byte (or halfword, if `wide`) of a >= that of b, else 0 */
+MCU_INLINE uint32_t mcb_where_ge(uint32_t a, uint32_t b, uint32_t yes, const int wide)
 {
     uint32_t out = 0;
 #ifdef MCU_DSP
-    __asm__("usub8 %0, %1, %2\n\tsel %0, %3, %4" : "=&r"(out) : "r"(a), "r"(b), "r"(yes), "r"(0) : "cc");
+    if (wide)
+        __asm__("usub16 %0, %1, %2\n\tsel %0, %3, %4" : "=&r"(out) : "r"(a), "r"(b), "r"(yes), "r"(0) : "cc");
+    else
+        __asm__("usub8 %0, %1, %2\n\tsel %0, %3, %4" : "=&r"(out) : "r"(a), "r"(b), "r"(yes), "r"(0) : "cc");
 #else
-    for (uint32_t byte = 0xFFu; byte; byte <<= 8) out |= (a & byte) >= (b & byte) ? yes & byte : 0u;
+    const int bits = wide ? 16 : 8;
+    for (uint32_t lane = (1u << bits) - 1u; lane; lane <<= bits) out |= (a & lane) >= (b & lane) ? yes & lane : 0u;
 #endif
     return out;
 }
 
-/* Bits count >= threshold of up to 16 channels of one pixel; both have bytes, or halfwords if `wide`. */
+/* Bits byte ^ sign >= threshold of eight bytes. */
+MCU_INLINE uint32_t mcb_compare8(const uint8_t *bytes, const uint8_t *thresholds, const uint32_t sign)
+{
+    const uint32_t low = mcu_load(bytes) ^ sign * MCB_BYTES, high = mcu_load(bytes + 4) ^ sign * MCB_BYTES;
+    const uint32_t four = mcb_where_ge(low, mcu_load(thresholds), 0x08040201u, 0);
+    return ((four | mcb_where_ge(high, mcu_load(thresholds + 4), 0x80402010u, 0)) * MCB_BYTES) >> 24;
+}
+
+/* The same of up to 32 bytes. */
+MCU_INLINE uint32_t mcb_compare(const uint8_t *bytes, const uint8_t *thresholds, const int count, const uint32_t sign)
+{
+    uint32_t bits = count >= 8 ? mcb_compare8(bytes, thresholds, sign) : 0u;
+    if (count >= 16) bits |= mcb_compare8(bytes + 8, thresholds + 8, sign) << 8;
+    if (count >= 24) bits |= mcb_compare8(bytes + 16, thresholds + 16, sign) << 16;
+    if (count >= 32) bits |= mcb_compare8(bytes + 24, thresholds + 24, sign) << 24;
+    for (int i = count & ~7; i < count; i++) bits |= (uint32_t)((bytes[i] ^ sign) >= thresholds[i]) << i;
+    return bits;
+}
+
+/* Bits count >= threshold of up to 32 channels of one pixel; both have bytes, or an even number of halfwords if `wide`. */
 MCU_INLINE uint32_t mcb_bits(const mcb_word *counts, const void *thresholds, const int channels, const int wide)
 {
     uint32_t bits = 0;
-    if (wide) {
-        const uint16_t *count = (const void *)counts, *threshold = thresholds;
-        for (int c = 0; c < channels; c++) bits |= (uint32_t)(count[c] >= threshold[c]) << c;
-        return bits;
+    if (!wide) return mcb_compare((const uint8_t *)counts, thresholds, channels, 0);
+    for (int first = 0; first < channels; first += 16) {
+        const uint32_t *threshold = (const uint32_t *)thresholds + first / 2;
+        const int pairs = (channels - first < 16 ? channels - first + 1 : 16) / 2;
+        uint32_t both = 0; /* even channels below, odd ones above */
+        for (int i = 0; i < pairs; i++)
+            both |= mcb_where_ge(counts[first / 2 + i], mcu_load(threshold + i), 0x00020001u << (2 * i), 1);
+        bits |= ((both | both >> 16) & 0xFFFFu) << first;
     }
-    for (int i = 0; i < (channels + 7) / 8; i++) {
-        const uint8_t *threshold = (const uint8_t *)thresholds + 8 * i;
-        const uint32_t eight = mcb_where_ge(counts[2 * i], mcu_load(threshold), 0x08040201u)
-            | mcb_where_ge(counts[2 * i + 1], mcu_load(threshold + 4), 0x80402010u);
-        bits |= (eight * MCB_BYTES) >> 24 << (8 * i);
-    }
-    return bits & ((1u << channels) - 1u);
+    return bits;
 }
 
 #endif

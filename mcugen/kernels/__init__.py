@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcugen.kernels.binary_compare import CompareMap
 from mcugen.kernels.binary_depthwise import BinaryDepthwise
 from mcugen.kernels.binary_sets import BinarySets
 from mcugen.kernels.binary_tables import BinaryConv
@@ -24,6 +25,7 @@ BINARY: dict[str, tuple[Kernel, ...]] = {
         BinarySets("sets", "fast_binary_sets.c.j2", takes_signs=True, code_bytes=3000, input_first=True),
     ),
     "depthwise": (BinaryDepthwise("planes", "fast_binary_depthwise.c.j2", code_bytes=700),),
+    "map": (CompareMap("compare", "fast_bits.c.j2"),),
 }
 
 

@@ -48,7 +48,7 @@ def stage_cycles(node: Node, sources: Sequence[TensorType], bands: int, wide: bo
         slow = int(slow_channels(node).sum())
         return (4.9 + 80.0 * slow / channels) * node.type.size + 45.0 * channels * bands
     if mode == "bits":
-        return node.type.size * (5.0 if wide else 2.0)
+        return node.type.size * (3.0 if wide else 2.0)
     return node.type.size * {Raw: 8.0, Fixed: 22.0}.get(type(node.attrs["epilogue"].form), 45.0)
 
 

@@ -88,7 +88,7 @@ class BinarySets(Kernel):
         windows, depth = Windows.of(node, sources), sources[0].channels
         chunks, band = -(-node.type.channels // 32), self._sizes(node, sources)[0]
         blocks = windows.taps * depth * 0.475 / 16 + 0.5 * windows.pixels
-        gather = chunks * (blocks * 66.0 + windows.pixels * 290.0)
+        gather = chunks * (blocks * 78.0 + windows.pixels * 150.0)
         each = 7.5 if source_form(node) == "codes" else 10.5
         lists = windows.inputs * depth * each + windows.taps * (depth * 0.86 + 30.0) + windows.pixels * 60.0
         return gather + lists + stage_cycles(node, sources, -(-windows.out_h // band), True) + 300.0

@@ -113,7 +113,7 @@ class XnorConv(Kernel):
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         taps = int(np.prod(node.attrs["weights"].shape[:2])) * -(-sources[0].channels // 32)
-        return node.type.size * (14.0 * taps + 16.0)
+        return node.type.size * (17.0 * taps + 16.0)
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)

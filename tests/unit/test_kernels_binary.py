@@ -21,6 +21,7 @@ from mcugen.kernels.binary_pack import groups_of_codes, groups_of_words, pack_ta
 from mcugen.ops.base import Call, Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
+from mcugen.ops.map import Map
 from mcugen.pipeline import compile_graph, lower
 from mcugen.plan import plan_memory
 from mcugen.profile.bare import BareMachine, build_bare
@@ -31,13 +32,14 @@ from mcugen.resources import data_dir
 from mcugen.shapes import same_pads
 
 BOARD = load_board("nucleo-h743zi")
-OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
+OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise(), "map": Map()}
 BIT = TensorType((), "int", -1, 1, bipolar=True)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One random layer. filters 0: depthwise; fill: (weight, activation) of an extreme; stage: what follows the sums."""
+    """One random layer. filters 0: depthwise, of codes: only a comparison; fill: (weight, activation) of an extreme; stage:
+    what follows the sums."""
 
     shape: tuple[int, int, int]
     filters: int = 0
@@ -94,7 +96,39 @@ CASES = [
     Case((6, 5, 24), size=(2, 2), stride=2, pads="valid", stage="bits"),
     Case((5, 5, 32), stage="raw", fill=(1, 1)),
     Case((5, 5, 32), stage="raw", fill=(-1, 1)),
+    Case((6, 7, 33), limits=(-127, 127), stage="residual"),
+    Case((7, 5, 40), size=(5, 5), stride=2, stage="some", limits=(-127, 127)),
+    Case((9, 3, 70), size=(1, 1), stage="fixed", limits=(0, 255)),
+    Case((5, 4, 64), codes=True),
+    Case((3, 5, 37), codes=True, limits=(0, 255)),
+    Case((4, 3, 24), codes=True, limits=(-100, 90)),
+    Case((7, 2, 3), codes=True),
 ]
+
+
+def draw(seed: int) -> Case:
+    """Any shape, size, stride, border and output, odd numbers of channels, extremes now and then."""
+    rng = np.random.default_rng([7, seed])
+
+    def pick(*options: Any) -> Any:
+        return options[int(rng.integers(len(options)))]
+
+    filters, groups = pick(0, 1, 3, 8, 16, 17, 31, 40), pick(1, 1, 1, 2, 3)
+    size = (pick(1, 2, 3, 3, 5), pick(1, 2, 3, 3, 4))
+    shape = (int(rng.integers(size[0], 9)), int(rng.integers(size[1], 9)), pick(1, 2, 5, 16, 21, 32, 36, 67, 96))
+    pads = pick("same", "valid", tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1])))
+    limits = pick((-128, 127), (-127, 127), (0, 255), (-8, 7))
+    stage = pick("fixed", "residual", "some", "bits", "raw")
+    if stage == "some":
+        limits = pick((-128, 127), (-127, 127))
+    fill = (pick(-1, 1), pick(-1, 1)) if rng.random() < 0.1 else None
+    if filters == 0 or filters % groups or shape[-1] % groups:
+        groups = 1
+    codes = bool(rng.random() < 0.5) and filters > 0
+    return Case(shape, filters, size, pick(1, 1, 2, 3), pads, codes, stage, limits, fill, groups)
+
+
+CASES += [draw(seed) for seed in range(30)]
 
 
 def _stage(case: Case, rng: Any, channels: int, terms: int) -> tuple[Epilogue, TensorType]:
@@ -127,9 +161,20 @@ def _stage(case: Case, rng: Any, channels: int, terms: int) -> tuple[Epilogue, T
     return Epilogue(steps, Fixed(pre, post, post if residual else None, *case.limits, mult, offset, proved)), kind
 
 
+def comparison(case: Case, name: str, rng: Any) -> tuple[Node, tuple[TensorType, ...], list[Array]]:
+    """A map of codes to bits."""
+    lo, hi = case.limits
+    channels = case.shape[-1]
+    form = Threshold(rng.integers(lo - 20, hi + 20, channels), rng.integers(0, 2, channels).astype(bool))
+    node = Node(name, "map", (f"{name}_in0",), replace(BIT, shape=case.shape, layout="words"), {"epilogue": Epilogue((), form)})
+    return node, (TensorType(case.shape, "int", lo, hi),), [rng.integers(lo, hi + 1, (1, *case.shape))]
+
+
 def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...], list[Array]]:
     """A node with its input types and two random images."""
     rng = np.random.default_rng(seed)
+    if case.codes and not case.filters:
+        return comparison(case, name, rng)
     (h, w, depth), (kh, kw) = case.shape, case.size
     pads = {"valid": (0, 0, 0, 0), "same": same_pads((h, w), case.size, (case.stride,) * 2)}
     around = pads.get(case.pads) or case.pads if isinstance(case.pads, str) else case.pads
