@@ -11,12 +11,13 @@ import numpy as np
 
 from mcugen.epilogue import Threshold
 from mcugen.ir import Node, TensorType
-from mcugen.ops.base import Constant, Kernel
+from mcugen.ops.base import Constant
+from mcugen.ops.map import GenericMap
 from mcugen.packing import pack_words
 from mcugen.shapes import image
 
 
-class CompareMap(Kernel):
+class CompareMap(GenericMap):
     """Signs, and other comparisons of each code with its channel's threshold."""
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
