@@ -172,7 +172,8 @@ class FastConv(Kernel):
         y, x = (axis.reshape(-1) for axis in np.mgrid[0 : g["out_h"] : layout.deep, 0 : g["out_w"] : layout.tile])
         low = np.clip(y * g["sh"] - g["top"], 0, g["in_h"]) * g["in_w"] + np.clip(x * g["sw"] - g["left"], 0, g["in_w"])
         rows, columns = np.minimum(y + layout.deep, g["out_h"]) - 1, np.minimum(x + layout.tile, g["out_w"])
-        return lead(low * g["in_c"], (rows * g["out_w"] + columns) * g["out_c"], reads_first=True)
+        pixel = node.type.bytes // (g["out_h"] * g["out_w"])
+        return lead(low * g["in_c"], (rows * g["out_w"] + columns) * pixel, reads_first=True)
 
 
 def _either(layout: _Layout, value: Callable[[int], int]) -> str:
