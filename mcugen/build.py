@@ -29,8 +29,6 @@ from mcugen.toolchain import Image, compile_firmware
 MANIFEST = "mcugen.json"
 VECTORS = "vectors.npz"
 _OPTIMISE = {"time": ("-O2",), "flash": ("-Os",), "ram": ("-O2",)}
-_HEADERS = ("mcu_model.h", "mcu_kernels.h", "mcu_numerics.h", "mcu_int8.h", "mcu_binary.h", "mcu_binary_sets.h",
-            "mcu_binary_depthwise.h", "hot.h")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,8 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
     (work / "report.txt").write_text(text(report) + "\n")
     for name, content in compiled.sources.files.items():
         (work / name).write_text(content)
-    for name in _HEADERS:
-        if (data_dir("firmware") / name).exists():
-            shutil.copy(data_dir("firmware") / name, work / name)
+    for header in (data_dir("firmware") / "hot.h", *sorted(data_dir("firmware").glob("mcu_*.h"))):
+        shutil.copy(header, work / header.name)
     manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32],
                 "toolchain": report["toolchain"],
                 "binary_sha256": hashlib.sha256((work / "firmware.bin").read_bytes()).hexdigest()}

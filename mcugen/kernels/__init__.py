@@ -6,6 +6,9 @@ from mcugen.kernels.binary_compare import CompareMap
 from mcugen.kernels.binary_depthwise import BinaryDepthwise
 from mcugen.kernels.binary_sets import BinarySets
 from mcugen.kernels.binary_tables import BinaryConv
+from mcugen.kernels.bytes_copy import FastConcat, FastPad, FastResize
+from mcugen.kernels.bytes_map import FastMap
+from mcugen.kernels.bytes_pool import FastAvgPool, FastMaxPool
 from mcugen.kernels.int8_conv import FastConv
 from mcugen.kernels.int8_dense import FastDense
 from mcugen.kernels.int8_depthwise import FastDepthwise, FastGlobalDepthwise
@@ -27,8 +30,16 @@ BINARY: dict[str, tuple[Kernel, ...]] = {
     "depthwise": (BinaryDepthwise("planes", "fast_binary_depthwise.c.j2", code_bytes=700),),
     "map": (CompareMap("compare", "fast_bits.c.j2"),),
 }
+BYTES: dict[str, tuple[Kernel, ...]] = {
+    "map": (FastMap("fast", "fast_map.c.j2", code_bytes=150),),
+    "maxpool": (FastMaxPool("fast", "fast_maxpool.c.j2", code_bytes=250),),
+    "avgpool": (FastAvgPool("fast", "fast_avgpool.c.j2", code_bytes=500),),
+    "concat": (FastConcat("fast", "fast_concat.c.j2"),),
+    "pad": (FastPad("fast", "fast_pad.c.j2"),),
+    "resize": (FastResize("fast", "fast_resize.c.j2"),),
+}
 
 
 def kernels_of(op: str) -> tuple[Kernel, ...]:
     """All kernels of an operator; of equal cost, the first is chosen."""
-    return (*OPERATORS[op].kernels, *INT8.get(op, ()), *BINARY.get(op, ()))
+    return (*OPERATORS[op].kernels, *(kernel for kind in (INT8, BINARY, BYTES) for kernel in kind.get(op, ())))

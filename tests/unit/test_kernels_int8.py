@@ -10,26 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcugen.boards import load_board
-from mcugen.emit import Sources, emit, graph_digest
-from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, evaluate
 from mcugen.guard import NEVER, POST, Guard, guard
-from mcugen.ir import Array, Graph, Node, TensorType
+from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels import INT8
 from mcugen.kernels.int8_pack import pack_pairs
-from mcugen.ops.base import Call, Kernel
+from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
-from mcugen.plan import plan_memory
-from mcugen.profile.bare import BareMachine, build_bare
-from mcugen.profile.model import ALL_HITS
 from mcugen.quantizers import parse
 from mcugen.requantize import _Chain
-from mcugen.resources import data_dir
-from tests.tools import need
+from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 
-BOARD = load_board("nucleo-h743zi")
 OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
 
 
@@ -164,17 +156,6 @@ def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ..
     return Node(name, op, tuple(f"{name}_in{k}" for k in range(len(sources))), kind, attrs), tuple(sources), inputs
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Many layers in one model, each with its own inputs, each computed by every kernel that takes it."""
-
-    graph: Graph
-    calls: tuple[Call, ...]
-    inputs: dict[str, Array]
-    wanted: dict[str, Array]
-    sources: Sources
-
-
 def _wide_guard(node: Node) -> Guard | None:
     """A guard wide enough to be met often; of layers called "asked", none."""
     found = guard(node)
@@ -187,28 +168,7 @@ def _wide_guard(node: Node) -> Guard | None:
 def batch() -> Iterator[Batch]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mcugen.kernels.finish.guard", _wide_guard)
-        yield _batch()
-
-
-def _batch() -> Batch:
-    nodes: list[Node] = []
-    calls: list[Call] = []
-    given: dict[str, Array] = {}
-    wanted: dict[str, Array] = {}
-    for seed, layer in enumerate(LAYERS):
-        node, sources, inputs = make(layer, f"n{seed}", seed)
-        names = [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
-        given |= dict(zip(node.inputs, inputs, strict=True))
-        nodes += names
-        taken = [kernel for kernel in INT8[node.op] if kernel.applies(node, sources)]
-        assert taken, layer
-        for number, kernel in enumerate(taken):
-            twin = node.but(name=f"{node.name}_{number}")
-            wanted[twin.name] = OPERATORS[node.op].reference(node, sources, inputs)
-            calls.append(Call(twin, sources, kernel))
-            nodes.append(twin)
-    graph = Graph("batch", tuple(nodes), tuple(given), tuple(wanted))
-    return Batch(graph, tuple(calls), given, wanted, emit(graph, calls, plan_memory(graph, calls, BOARD), graph_digest(graph)))
+        yield make_batch((make(layer, f"n{seed}", seed) for seed, layer in enumerate(LAYERS)), INT8)
 
 
 def _layer(name: str) -> Layer:
@@ -216,45 +176,12 @@ def _layer(name: str) -> Layer:
 
 
 def test_native_code_with_sanitizers(batch: Batch) -> None:
-    outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
-    for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
-        np.testing.assert_array_equal(got, wanted, str(_layer(name)))
+    run_natively(batch, _layer)
 
 
 @pytest.mark.parametrize("toolchain", ["gcc", "zig"])
 def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
-    if toolchain == "gcc":
-        need("arm-none-eabi-gcc")
-    for name, text in batch.sources.files.items():
-        (tmp_path / name).write_text(text)
-    with (tmp_path / "model.c").open("a") as model:
-        model.write("".join(_entry(call, batch.sources.steps[call.node.name]) for call in batch.calls))
-    flags = ("-O2", "-std=c11", "-ffreestanding", "-fno-sanitize=undefined", "-fno-exceptions")
-    elf = build_bare([tmp_path / "model.c"], tmp_path / "batch.elf", toolchain, flags, [tmp_path, data_dir("firmware")])
-    machine = BareMachine(elf, memory=ALL_HITS)
-    for call in batch.calls:
-        node = call.node
-        for k, (name, kind) in enumerate(zip(node.inputs, call.sources, strict=True)):
-            machine.write(f"{node.name}_buffer{k}", to_bytes(batch.inputs[name], kind).tobytes())
-        counts = machine.call(f"{node.name}_entry").counts
-        data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
-        np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], node.name)
-        if counts.modelled_cycles > 3000 and _layer(node.name).stage not in ("some", "asked"):
-            ratio = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
-            assert 0.6 < ratio < 1.6, (node.name, call.kernel.name, ratio)
-
-
-def _entry(call: Call, function: str) -> str:
-    """Buffers of its own for one call, and a function without arguments."""
-    name = call.node.name
-    lines = [f"{kind.c_type} {name}_buffer{k}[{kind.size}] MCU_ALIGN(8);" for k, kind in enumerate(call.sources)]
-    lines.append(f"{call.node.type.c_type} {name}_result[{call.node.type.size}] MCU_ALIGN(8);")
-    arguments = [*(f"{name}_buffer{k}" for k in range(len(call.sources))), f"{name}_result"]
-    if call.scratch_bytes:
-        lines.append(f"uint8_t {name}_scratch[{call.scratch_bytes}] MCU_ALIGN(8);")
-        arguments.append(f"{name}_scratch")
-    lines.append(f"void {name}_entry(void);\nvoid {name}_entry(void) {{ {function}({', '.join(arguments)}); }}\n")
-    return "\n".join(lines)
+    run_as_arm_code(batch, toolchain, tmp_path, lambda name: _layer(name).stage not in ("some", "asked"))
 
 
 @pytest.mark.parametrize("kernel", [*INT8["conv2d"], *INT8["depthwise"]], ids=lambda kernel: kernel.template)
