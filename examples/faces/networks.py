@@ -41,10 +41,10 @@ def scaled(channels: int, width: float) -> int:
 
 
 class Layers:
-    """Makes the named layers the networks are built of, quantized or in float."""
+    """Makes the named layers the networks are built of, quantized or in float; activations have 8 bits or 16."""
 
-    def __init__(self, quantized: bool) -> None:
-        self.quantized = quantized
+    def __init__(self, quantized: bool, activation_bits: int = 8) -> None:
+        self.quantized, self.activation_bits = quantized, activation_bits
 
     def _weights(self, bits: int) -> Any:
         """Weight quantizer: sign for 1 bit, else two's complement with range [-1, 1)."""
@@ -60,13 +60,13 @@ class Layers:
         """8-bit image, range [-1, 1)."""
         return self._activation(x, quantized_bits(8, 0, 1), "linear", name)
 
-    def act8(self, x: Tensor, name: str) -> Tensor:
-        """8-bit signed activation, range [-4, 4)."""
-        return self._activation(x, quantized_bits(8, 2, 1, alpha=1), "linear", name)
+    def act(self, x: Tensor, name: str) -> Tensor:
+        """Signed activation, range [-4, 4)."""
+        return self._activation(x, quantized_bits(self.activation_bits, 2, 1, alpha=1), "linear", name)
 
-    def relu8(self, x: Tensor, name: str) -> Tensor:
-        """8-bit unsigned activation, range [0, 4)."""
-        return self._activation(x, quantized_relu(8, 2), "relu", name)
+    def relu(self, x: Tensor, name: str) -> Tensor:
+        """Unsigned activation, range [0, 4)."""
+        return self._activation(x, quantized_relu(self.activation_bits, 2), "relu", name)
 
     def sign(self, x: Tensor, name: str) -> Tensor:
         """1-bit activation: -1 or +1."""
@@ -104,8 +104,8 @@ class Layers:
     def embedding(self, x: Tensor, width: float) -> Tensor:
         """The common tail: pointwise 1280, global depthwise 3x3, dense to the embedding (N, 128)."""
         x = self.conv(x, scaled(1280, width), 1, "pw2")
-        x = self.relu8(self.bn(x, "pw2_bn"), "pw2_relu")
-        x = self.act8(self.bn(self.depthwise(x, "gdc", padding="valid"), "gdc_bn"), "gdc_act")
+        x = self.relu(self.bn(x, "pw2_bn"), "pw2_relu")
+        x = self.act(self.bn(self.depthwise(x, "gdc", padding="valid"), "gdc_bn"), "gdc_act")
         x = tf.keras.layers.Flatten(name="flatten")(x)
         return self.dense(x, EMBEDDING_SIZE, "embedding")
 
@@ -116,7 +116,7 @@ Block = Callable[[Layers, Tensor, int, str], Tensor]
 def residual_conv(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor:
     """Binary residual block: x + BN(binary 3x3 convolution of sign(x)), in 8 bits."""
     y = layers.conv(layers.sign(x, f"{name}_sign"), channels, 3, f"{name}_conv", bits=1)
-    return layers.act8(layers.add(x, layers.bn(y, f"{name}_bn"), f"{name}_add"), f"{name}_act")
+    return layers.act(layers.add(x, layers.bn(y, f"{name}_bn"), f"{name}_add"), f"{name}_act")
 
 
 def residual_cell(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor:
@@ -125,19 +125,19 @@ def residual_cell(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor
     d = layers.bn(layers.depthwise(b, f"{name}_dw", bits=1), f"{name}_dw_bn")
     both = tf.keras.layers.Concatenate(name=f"{name}_concat")([b, layers.sign(d, f"{name}_dw_sign")])
     y = layers.bn(layers.conv(both, channels, 1, f"{name}_pw", bits=1), f"{name}_bn")
-    return layers.act8(layers.add(x, y, f"{name}_add"), f"{name}_act")
+    return layers.act(layers.add(x, y, f"{name}_add"), f"{name}_act")
 
 
 def transition_conv(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor:
     """Halve the image by a 3x3 convolution with stride 2."""
     x = layers.conv(x, channels, 3, f"{name}_conv", stride=2)
-    return layers.act8(layers.bn(x, f"{name}_bn"), f"{name}_act")
+    return layers.act(layers.bn(x, f"{name}_bn"), f"{name}_act")
 
 
 def transition_separable(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor:
     """Halve the image by a depthwise 3x3 convolution with stride 2 and a pointwise convolution."""
-    x = layers.act8(layers.bn(layers.depthwise(x, f"{name}_dw", stride=2), f"{name}_dw_bn"), f"{name}_dw_act")
-    return layers.act8(layers.bn(layers.conv(x, channels, 1, f"{name}_pw"), f"{name}_bn"), f"{name}_act")
+    x = layers.act(layers.bn(layers.depthwise(x, f"{name}_dw", stride=2), f"{name}_dw_bn"), f"{name}_dw_act")
+    return layers.act(layers.bn(layers.conv(x, channels, 1, f"{name}_pw"), f"{name}_bn"), f"{name}_act")
 
 
 def transition_pool(layers: Layers, x: Tensor, channels: int, name: str) -> Tensor:
@@ -146,36 +146,36 @@ def transition_pool(layers: Layers, x: Tensor, channels: int, name: str) -> Tens
     return transition_separable(layers, x, channels, name)
 
 
-def hybrid(name: str, residual: Block, transition: Block, width: float, quantized: bool) -> Model:
+def hybrid(name: str, residual: Block, transition: Block, width: float, quantized: bool, activation_bits: int) -> Model:
     """Hybrid network: int8 stem, transitions and tail; binary residual blocks at five resolutions (48 to 3 pixels)."""
-    layers = Layers(quantized)
+    layers = Layers(quantized, activation_bits)
     image = tf.keras.Input(IMAGE_SHAPE, name="image")
     x = layers.pixels(image, "in_q")
     stem = scaled(16, width)
-    x = layers.relu8(layers.bn(layers.conv(x, stem, 3, "conv1", stride=2), "conv1_bn"), "conv1_relu")
-    x = layers.relu8(layers.bn(layers.depthwise(x, "dw1"), "dw1_bn"), "dw1_relu")
-    x = layers.act8(layers.bn(layers.conv(x, stem, 1, "pw1"), "pw1_bn"), "pw1_act")
+    x = layers.relu(layers.bn(layers.conv(x, stem, 3, "conv1", stride=2), "conv1_bn"), "conv1_relu")
+    x = layers.relu(layers.bn(layers.depthwise(x, "dw1"), "dw1_bn"), "dw1_relu")
+    x = layers.act(layers.bn(layers.conv(x, stem, 1, "pw1"), "pw1_bn"), "pw1_act")
     x = residual(layers, x, stem, "r1")
     for index, channels in enumerate((24, 64, 64, 128), start=1):
         x = transition(layers, x, scaled(channels, width), f"t{index}")
         x = residual(layers, x, scaled(channels, width), f"r{index + 1}")
-    x = layers.embedding(layers.relu8(x, "tail_relu"), width)
+    x = layers.embedding(layers.relu(x, "tail_relu"), width)
     return tf.keras.Model(image, x, name=name)
 
 
-def hybrid_a(width: float = 1.0, quantized: bool = True) -> Model:
+def hybrid_a(width: float = 1.0, quantized: bool = True, activation_bits: int = 8) -> Model:
     """Network A: binary 3x3 residual blocks and int8 3x3 transitions; 26 M MAC, of which 16 M are binary."""
-    return hybrid("hybrid_a", residual_conv, transition_conv, width, quantized)
+    return hybrid("hybrid_a", residual_conv, transition_conv, width, quantized, activation_bits)
 
 
-def hybrid_b(width: float = 1.0, quantized: bool = True) -> Model:
+def hybrid_b(width: float = 1.0, quantized: bool = True, activation_bits: int = 8) -> Model:
     """Variant B: binary depthwise-and-pointwise cells and separable int8 transitions."""
-    return hybrid("hybrid_b", residual_cell, transition_separable, width, quantized)
+    return hybrid("hybrid_b", residual_cell, transition_separable, width, quantized, activation_bits)
 
 
-def hybrid_q(width: float = 1.0, quantized: bool = True) -> Model:
+def hybrid_q(width: float = 1.0, quantized: bool = True, activation_bits: int = 8) -> Model:
     """Variant Q: the residual blocks of A with the transitions of QuickNet."""
-    return hybrid("hybrid_q", residual_conv, transition_pool, width, quantized)
+    return hybrid("hybrid_q", residual_conv, transition_pool, width, quantized, activation_bits)
 
 
 def inverted_residual(layers: Layers, x: Tensor, expansion: int, channels: int, stride: int, name: str) -> Tensor:
@@ -183,20 +183,20 @@ def inverted_residual(layers: Layers, x: Tensor, expansion: int, channels: int, 
     y, inputs = x, int(x.shape[-1])
     if expansion != 1:
         y = layers.conv(y, expansion * inputs, 1, f"{name}_expand")
-        y = layers.relu8(layers.bn(y, f"{name}_expand_bn"), f"{name}_expand_relu")
-    y = layers.relu8(layers.bn(layers.depthwise(y, f"{name}_dw", stride), f"{name}_dw_bn"), f"{name}_dw_relu")
-    y = layers.act8(layers.bn(layers.conv(y, channels, 1, f"{name}_project"), f"{name}_bn"), f"{name}_act")
+        y = layers.relu(layers.bn(y, f"{name}_expand_bn"), f"{name}_expand_relu")
+    y = layers.relu(layers.bn(layers.depthwise(y, f"{name}_dw", stride), f"{name}_dw_bn"), f"{name}_dw_relu")
+    y = layers.act(layers.bn(layers.conv(y, channels, 1, f"{name}_project"), f"{name}_bn"), f"{name}_act")
     if stride != 1 or inputs != channels:
         return y
-    return layers.act8(layers.add(x, y, f"{name}_add"), f"{name}_add_act")
+    return layers.act(layers.add(x, y, f"{name}_add"), f"{name}_add_act")
 
 
-def mnv2_i8(quantized: bool = True) -> Model:
-    """MobileNetV2 (alpha 0.5) with 8-bit weights and activations: the baseline without binary layers; 18 M MAC."""
-    layers = Layers(quantized)
+def mnv2_i8(quantized: bool = True, activation_bits: int = 8) -> Model:
+    """MobileNetV2 (alpha 0.5) with 8-bit weights: the int8 baseline without binary layers; 18 M MAC."""
+    layers = Layers(quantized, activation_bits)
     image = tf.keras.Input(IMAGE_SHAPE, name="image")
     x = layers.conv(layers.pixels(image, "in_q"), 16, 3, "conv1", stride=2)
-    x = layers.relu8(layers.bn(x, "conv1_bn"), "conv1_relu")
+    x = layers.relu(layers.bn(x, "conv1_bn"), "conv1_relu")
     stages = ((1, 8, 1, 1), (6, 16, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1))
     for stage, (expansion, channels, repeats, stride) in enumerate(stages, start=1):
         for block in range(repeats):

@@ -23,6 +23,7 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,10 @@ def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
 
 
 def build(args: argparse.Namespace, data: Data) -> Model:
-    """The network to train or to quantize, with the weights of ``--init`` where given."""
+    """The network to train or to quantize, with the weights of ``--init`` where given (its quantizers may differ)."""
     make = NETWORKS[args.network]
+    if args.activation_bits != 8:
+        make = partial(make, activation_bits=args.activation_bits)
     if args.init is None:
         return make(quantized=not args.float)
     first = load_qmodel(args.init, compile=False)
@@ -247,6 +250,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=Path, help="pairs.txt (default: beside or in --lfw)")
     parser.add_argument("--network", choices=NETWORKS, default="hybrid_a")
     parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
+    parser.add_argument("--activation-bits", type=int, default=8, choices=(8, 16), help="16: not for qmobilefacenet")
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
     parser.add_argument("--fine-tune", action="store_true", help="full margin at once, normalizations keep their statistics")
     parser.add_argument("--teacher", type=Path, help="a trained network of the same input size to imitate")
