@@ -1,7 +1,13 @@
-"""Aligned LFW faces, the official verification pairs, and the verification score."""
+"""Aligned LFW faces, the official verification pairs, and the verification score.
+
+    python lfw.py --lfw lfw_aligned_112.tar --count 500 --output faces.npy
+
+writes the first images of folds 1 and 2 as uint8 (N, 96, 96, 3), for `mcugen verify` and its like. Keep them to yourself.
+"""
 
 from __future__ import annotations
 
+import argparse
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -109,3 +115,24 @@ def verification(pairs: list[Pair], embeddings: dict[str, npt.NDArray[np.float32
     result["accuracy"] = float(np.mean(list(result.values())))
     result["auc"] = area_under_roc(scores, same)
     return result
+
+
+def main() -> None:
+    """Write test images as an array."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lfw", type=Path, required=True, help="aligned LFW: a folder or a tar file of Person/*.jpg")
+    parser.add_argument("--pairs", type=Path, help="pairs.txt (default: beside or in --lfw)")
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--size", type=int, default=IMAGE_SIZE, help="pixels")
+    parser.add_argument("--output", type=Path, required=True, help="the .npy to write")
+    args = parser.parse_args()
+    beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
+    pairs = read_pairs(args.pairs or beside / "pairs.txt", (1, 2))
+    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})[: args.count]
+    wanted = set(names)
+    found = {name: data for name, data in jpeg_files(args.lfw) if name in wanted}
+    np.save(args.output, np.stack([decoded(found[name], args.size) for name in names]))
+
+
+if __name__ == "__main__":
+    main()
