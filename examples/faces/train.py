@@ -3,7 +3,8 @@
     python train.py --lfw lfw_aligned_112.tar --network hybrid_a --output hybrid.h5
 
 With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epochs 0`` quantizes them as they are
-(post-training quantization), more epochs fine-tune them with quantization in the loop. ``--teacher FILE.h5`` adds
+(post-training quantization); more epochs train on, with --fine-tune at once at the full margin and with the statistics
+of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5). ``--teacher FILE.h5`` adds
 knowledge distillation: the embedding of every augmented image is drawn to the teacher's.
 
 An ArcFace head (dropped afterwards) separates the persons with two images or more. All persons of folds 1 and 2 of
@@ -48,7 +49,8 @@ MARGIN = 0.3  # radians
 MARGIN_EPOCHS = 8  # over which the margin rises from zero
 SCORE_EVERY = 3  # epochs
 DISTILLATION = 10.0  # weight of 1 - cos(embedding, teacher's embedding)
-CALIBRATION_IMAGES = 256
+CALIBRATION_IMAGES = 256  # for the ranges of activations
+CALIBRATION_BATCHES = 30  # for the statistics of normalizations
 NETWORKS = networks.NETWORKS | mobilefacenet.NETWORKS
 
 Pixels = npt.NDArray[np.uint8]
@@ -113,14 +115,15 @@ def arcface_loss(embeddings: Tensor, centres: Tensor, labels: Tensor, margin: Te
 class Recipe:
     """How to train: epochs, seed, peak learning rate, and whether to fine-tune.
 
-    Fine-tuning has the full margin from the start, class centres at each person's mean embedding, and normalizations
-    that keep their statistics. teacher: a network whose embeddings are imitated, or None.
+    start: the network that fine-tuning begins with, None for a new one; then the margin is full at once, the class
+    centres are each person's mean embedding by it, and normalizations keep the statistics of a few batches.
+    teacher: a network whose embeddings are imitated, or None.
     """
 
     epochs: int
     seed: int
     rate: float = LEARNING_RATE
-    fine_tune: bool = False
+    start: Model = None
     teacher: Model = None
 
 
@@ -142,15 +145,15 @@ class Trainer:
 
     def _first_centres(self) -> Tensor:
         classes = int(self.data.labels.max()) + 1
-        if not self.recipe.fine_tune:
+        if self.recipe.start is None:
             return tf.random.normal((networks.EMBEDDING_SIZE, classes), stddev=0.01)
-        found = tf.nn.l2_normalize(embeddings_of(self.model, self.data.images), axis=1)
+        found = tf.nn.l2_normalize(embeddings_of(self.recipe.start, self.data.images), axis=1)
         return tf.transpose(tf.math.unsorted_segment_mean(found, self.data.labels, classes))
 
     def _step(self, images: Tensor, labels: Tensor, margin: Tensor) -> Tensor:
         variables = [*self.model.trainable_variables, self.centres]
         with tf.GradientTape() as tape:
-            embeddings = self.model(images, training=not self.recipe.fine_tune)
+            embeddings = self.model(images, training=self.recipe.start is None)
             loss = arcface_loss(embeddings, self.centres, labels, margin)
             if self.recipe.teacher is not None:
                 loss += distillation_loss(embeddings, self.recipe.teacher(images, training=False))
@@ -163,7 +166,7 @@ class Trainer:
     def epoch(self, number: int) -> float:
         """Run epoch ``number`` (from 0) and return the mean loss."""
         order = self.rng.permutation(len(self.data.labels))
-        rising = 0 if self.recipe.fine_tune else MARGIN_EPOCHS
+        rising = MARGIN_EPOCHS if self.recipe.start is None else 0
         losses = []
         for step in range(self.steps):
             chosen = np.sort(order[step * BATCH : (step + 1) * BATCH])
@@ -179,23 +182,31 @@ def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
     return DISTILLATION * (1.0 - tf.reduce_mean(cosine))
 
 
-def build(args: argparse.Namespace, data: Data) -> Model:
-    """The network to train or to quantize, with the weights of ``--init`` where given (its quantizers may differ)."""
+def build(args: argparse.Namespace, data: Data) -> tuple[Model, Model]:
+    """The network to train or quantize and, where given, that of ``--init``, whose weights it has (else None)."""
     make = NETWORKS[args.network]
     if args.activation_bits != 8:
         make = partial(make, activation_bits=args.activation_bits)
     if args.init is None:
-        return make(quantized=not args.float)
+        return make(quantized=not args.float), None
     first = load_qmodel(args.init, compile=False)
     if args.network not in mobilefacenet.NETWORKS or args.float:
         model = make(quantized=not args.float)
         model.set_weights(first.get_weights())
-        return model
+        return model, first
     chosen = np.random.default_rng(args.seed).choice(len(data.images), CALIBRATION_IMAGES, replace=False)
     ranges = mobilefacenet.calibrated_ranges(first, networks.normalized(data.images[np.sort(chosen)]))
     model = make(ranges=ranges)
     mobilefacenet.transfer(first, model)
-    return model
+    return model, first
+
+
+def recalibrate(model: Model, images: Pixels, seed: int) -> None:
+    """Renew the statistics of the normalizations by some batches of the network as it is now quantized."""
+    forward = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
+    rng = np.random.default_rng(seed)
+    for _ in range(CALIBRATION_BATCHES):
+        forward(networks.normalized(images[np.sort(rng.choice(len(images), BATCH, replace=False))]))
 
 
 def embeddings_of(model: Model, images: Pixels) -> npt.NDArray[np.float32]:
@@ -252,7 +263,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
     parser.add_argument("--activation-bits", type=int, default=8, choices=(8, 16), help="16: not for qmobilefacenet")
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
-    parser.add_argument("--fine-tune", action="store_true", help="full margin at once, normalizations keep their statistics")
+    parser.add_argument("--fine-tune", action="store_true", help="with --init: full margin, fixed normalizations")
     parser.add_argument("--teacher", type=Path, help="a trained network of the same input size to imitate")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak learning rate")
     parser.add_argument("--epochs", type=int, default=40, help="0 only quantizes the weights of --init")
@@ -270,7 +281,7 @@ def main() -> None:
     size = mobilefacenet.SIZE if args.network in mobilefacenet.NETWORKS else lfw.IMAGE_SIZE
     data = load(args.lfw, args.pairs or beside / "pairs.txt", size)
     print(f"{len(data.labels)} images of {data.labels.max() + 1} people to train, {len(data.pairs)} pairs to score")
-    model = build(args, data)
+    model, first = build(args, data)
     teacher = load_qmodel(args.teacher, compile=False) if args.teacher else None
     record: dict[str, Any] = {
         "network": args.network,
@@ -282,12 +293,17 @@ def main() -> None:
         "train": {"images": len(data.labels), "people": int(data.labels.max()) + 1},
         "curve": [],
     }
-    if args.init is not None:
-        save(model, args.output)
+    if first is not None:
+        save(model, args.output.with_suffix(".ptq.h5") if args.epochs else args.output)
         record["before_training"] = lfw.verification(data.pairs, embed(model, data.held_out))
         print("before training", json.dumps(record["before_training"]), flush=True)
+    if args.fine_tune:
+        recalibrate(model, data.images, args.seed)
+        record["recalibrated"] = lfw.verification(data.pairs, embed(model, data.held_out))
+        print("recalibrated", json.dumps(record["recalibrated"]), flush=True)
     if args.epochs:
-        trainer = Trainer(model, data, Recipe(args.epochs, args.seed, args.rate, args.fine_tune, teacher))
+        start = first if args.fine_tune else None
+        trainer = Trainer(model, data, Recipe(args.epochs, args.seed, args.rate, start, teacher))
     for number in range(args.epochs):
         start = time.monotonic()
         row = {"epoch": number + 1, "loss": trainer.epoch(number), "seconds": time.monotonic() - start}
