@@ -48,11 +48,10 @@ def aligned(photo: Image.Image, landmarks: Points, size: int) -> Pixels:
     """The face at `landmarks` (5, 2), in pixels of the photo, as (size, size, 3)."""
     forward = similarity(landmarks, TEMPLATE * size / TEMPLATE_SIZE)
     back = np.linalg.inv(np.vstack([forward, [0, 0, 1]]))[:2]
-    shrink = 1 / np.sqrt(abs(np.linalg.det(forward[:, :2])))
-    if shrink > 2:  # bilinear sampling alone would skip pixels
-        photo, back = photo.reduce(int(shrink)), back / int(shrink)
-    # Pillow asks for pixel centres at half numbers
-    back[:, 2] += back[:, :2] @ [-0.5, -0.5] + 0.5
+    back[:, 2] += back[:, :2] @ [-0.5, -0.5] + 0.5  # Pillow puts the centres of pixels at half numbers
+    shrink = int(1 / np.sqrt(abs(np.linalg.det(forward[:, :2]))))
+    if shrink > 1:  # bilinear sampling alone would skip pixels
+        photo, back = photo.reduce(shrink), back / shrink
     return np.asarray(photo.transform((size, size), Image.Transform.AFFINE, back.ravel(), Image.Resampling.BILINEAR))
 
 
