@@ -18,7 +18,7 @@ ACT8, BITS8, SIGN = "quantized_bits(8,2,1,alpha=1)", "quantized_bits(8,0,1,alpha
 
 @dataclass(frozen=True)
 class Shape:
-    """One layer: kind conv, depthwise, dense or binary; CMSIS-NN's instructions and cycles where known."""
+    """One layer: kind conv, depthwise, dense, binary or binary_depthwise; CMSIS-NN's instructions and cycles where known."""
 
     name: str
     kind: str
@@ -32,6 +32,7 @@ class Shape:
     target: tuple[float, float] | None = None  # ratios to CMSIS-NN; for binary inst/MAC and MAC/cycle
     weights: str = BITS8
     activations: str = ACT8
+    groups: int = 1
 
 
 SHAPES = (
@@ -49,6 +50,14 @@ SHAPES = (
     Shape("binary 3x3 12x12x64", "binary", 12, 64, 64, 3, target=(0.22, 7.0)),
     Shape("binary 3x3 6x6x64", "binary", 6, 64, 64, 3, target=(0.22, 7.0)),
     Shape("binary 3x3 3x3x128", "binary", 3, 128, 128, 3, target=(0.22, 7.0)),
+    Shape("binary 3x3 12x12x64 to bits", "binary", 12, 64, 64, 3, target=(0.22, 7.0), activations=SIGN),
+    Shape("binary 3x3 3x3x128 to bits", "binary", 3, 128, 128, 3, target=(0.22, 7.0), activations=SIGN),
+    Shape("binary 3x3 s2 24x24x24->48", "binary", 24, 24, 48, 3, 2),
+    Shape("binary 3x3 12x12x64 in 4 groups", "binary", 12, 64, 64, 3, groups=4),
+    Shape("binary 1x1 24x24x64->64", "binary", 24, 64, 64),
+    Shape("binary 1x1 12x12x128->128 to bits", "binary", 12, 128, 128, activations=SIGN),
+    Shape("binary depthwise 3x3 24x24x64", "binary_depthwise", 24, 64, 64, 3),
+    Shape("binary depthwise 3x3 24x24x64 to bits", "binary_depthwise", 24, 64, 64, 3, activations=SIGN),
 )  # fmt: skip
 
 
@@ -62,19 +71,21 @@ def network(shape: Shape) -> Network:
     """The layer behind a quantizer, with batch normalization whose statistics suit random inputs; seed 0."""
     rng = np.random.default_rng(0)
     size, depth, count, k = shape.size, shape.channels, shape.filters, shape.kernel
+    binary = shape.kind.startswith("binary")
     layers = [Layer("image", "InputLayer", {"shape": (size, size, depth)}, ())]
     first = "quantized_bits(8,0,1)" if shape.kind != "dense" else ACT8
     if shape.kind == "dense":
         layers = [Layer("image", "InputLayer", {"shape": (depth,)}, ())]
-    layers.append(Layer("x", "QActivation", {"activation": _quantizer(ACT8 if shape.kind == "binary" else first)}, ("image",)))
+    layers.append(Layer("x", "QActivation", {"activation": _quantizer(ACT8 if binary else first)}, ("image",)))
     source = "x"
-    if shape.kind == "binary":
+    if binary:
         layers.append(Layer("sign", "QActivation", {"activation": _quantizer(SIGN)}, ("x",)))
         source = "sign"
-    config = {"strides": (shape.stride,) * 2, "padding": "same", "dilation_rate": (1, 1), "groups": 1, "activation": None,
-              "use_bias": shape.kind == "dense", "bias_quantizer": _quantizer("quantized_bits(16,2,1)")}  # fmt: skip
-    weights = _quantizer(SIGN if shape.kind == "binary" else shape.weights)
-    if shape.kind == "depthwise":
+    config = {"strides": (shape.stride,) * 2, "padding": "same", "dilation_rate": (1, 1), "groups": shape.groups,
+              "activation": None, "use_bias": shape.kind == "dense",
+              "bias_quantizer": _quantizer("quantized_bits(16,2,1)")}  # fmt: skip
+    weights = _quantizer(SIGN if binary else shape.weights)
+    if shape.kind.endswith("depthwise"):
         kernel = rng.uniform(-0.9, 0.9, (k, k, depth, 1)).astype(np.float32)
         config["depthwise_quantizer"] = weights
         layers.append(Layer("sum", "QDepthwiseConv2D", config, (source,), {"depthwise_kernel": kernel}))
@@ -84,16 +95,16 @@ def network(shape: Shape) -> Network:
         layers.append(Layer("y", "QDense", {**config, "kernel_quantizer": weights}, (source,), {"kernel": kernel, "bias": bias}))
         return Network("bench", tuple(layers), ("image",), ("y",))
     else:
-        kernel = rng.uniform(-0.9, 0.9, (k, k, depth, count)).astype(np.float32)
+        kernel = rng.uniform(-0.9, 0.9, (k, k, depth // shape.groups, count)).astype(np.float32)
         layers.append(Layer("sum", "QConv2D", {**config, "kernel_quantizer": weights}, (source,), {"kernel": kernel}))
-    fan_in = k * k * (1 if shape.kind == "depthwise" else depth)
-    spread = np.sqrt(fan_in) * (1.0 if shape.kind == "binary" else 0.3)
+    fan_in = k * k * (1 if shape.kind.endswith("depthwise") else depth // shape.groups)
+    spread = np.sqrt(fan_in) * (1.0 if binary else 0.3)
     statistics = {"gamma": rng.uniform(0.5, 1.5, count), "beta": rng.uniform(-0.5, 0.5, count),
                   "moving_mean": rng.normal(0, spread / 4, count), "moving_variance": np.full(count, spread**2)}  # fmt: skip
     layers.append(Layer("norm", "BatchNormalization", {"epsilon": 1e-3, "axis": -1}, ("sum",),
                         {key: value.astype(np.float32) for key, value in statistics.items()}))  # fmt: skip
     last = "norm"
-    if shape.kind == "binary":
+    if binary and depth == count and shape.activations != SIGN:
         layers.append(Layer("add", "Add", {}, ("x", "norm")))
         last = "add"
     layers.append(Layer("y", "QActivation", {"activation": _quantizer(shape.activations)}, (last,)))
