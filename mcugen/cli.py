@@ -28,10 +28,19 @@ _ON = click.option("--on", "engine", default="host", show_default=True,
 
 
 def _grid_options(command: Command) -> Command:
-    """--input-scale and --input-offset: what uint8 u stands for, (u - offset) * scale."""
-    command = click.option("--input-offset", type=click.IntRange(0, 255), default=128, show_default=True,
-                           help="uint8 u stands for (u - OFFSET) * SCALE.")(command)  # fmt: skip
-    return click.option("--input-scale", type=float, default=1 / 128, show_default=True)(command)
+    """What stands in for quantizers that the model lacks, as the keyword `grid`: uint8 u is (u - offset) * scale."""
+
+    @functools.wraps(command)
+    def run(input_scale: float, input_offset: int, plain_weights: str | None, **options: Any) -> Any:
+        from mcugen.commands.common import make_grid
+
+        return command(**options, grid=make_grid(input_scale, input_offset, plain_weights))
+
+    run = click.option("--plain-weights", metavar="QUANTIZER", help="Quantize weights that have no quantizer (plain Conv2D, "
+                       "Dense) with this, such as quantized_bits(8,0,1,alpha='auto_po2').  [default: refuse them]")(run)
+    run = click.option("--input-offset", type=click.IntRange(0, 255), default=128, show_default=True,
+                           help="uint8 u stands for (u - OFFSET) * SCALE.")(run)  # fmt: skip
+    return click.option("--input-scale", type=float, default=1 / 128, show_default=True)(run)
 
 
 class _Group(click.Group):

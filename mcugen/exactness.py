@@ -76,6 +76,8 @@ def _doubts(node: Node, quantizers: Sequence[tuple[object, Range | None]]) -> li
         found.append(f"its step {node.type.scale:.6g} is no power of two")
     if node.op == "curve":
         found.append(f"{node.attrs['curve']} is computed with the device's own float32 functions")
+    if "lent" in node.attrs:
+        found.append("its weights are float in the model and are quantized on request")
     if "acc_lo" in node.attrs:
         epilogue: Epilogue = node.attrs["epilogue"]
         scale = epilogue.steps[0].constant

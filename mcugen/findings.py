@@ -103,6 +103,8 @@ def _quantizers(layer: Layer) -> Iterator[tuple[str, Quantizer]]:
 
 
 def _remedy(cause: str) -> str:
+    if "on request" in cause:
+        return "use the QKeras layer with kernel_quantizer=... and train with it"
     if "weight scale" in cause:
         return "kernel_quantizer=quantized_bits(..., alpha='auto_po2'), or alpha=1"
     if "is no power of two" in cause:

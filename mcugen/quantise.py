@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,15 +26,17 @@ from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
 
 SUMMING = ("conv2d", "depthwise", "avgpool")
 MOVING = ("maxpool", "reshape", "pad", "resize", "permute", "concat")
+NOT_QUANTIZED = "use the QKeras layer with a kernel quantizer, or --plain-weights"
 NOT_INTEGER = "put a QActivation (for example quantized_bits) before it"
 
 
 @dataclass(frozen=True)
 class InputGrid:
-    """Stands in for the quantizer of an input that has none: uint8 u means (u - offset) * scale."""
+    """Stands in for quantizers that the model lacks: of an input, uint8 u means (u - offset) * scale; of weights, `weights`."""
 
     scale: float = 1 / 128
     offset: int = 128
+    weights: Quantizer | None = field(default=None, compare=False)
 
     def codes(self, x: Float) -> Int:
         """Nearest codes u - offset, int64 (ties to even), of float32 values."""
@@ -84,7 +86,7 @@ class _Quantiser:
 
     def typed(self, node: Node) -> Node:
         if node.op in ("conv2d", "depthwise"):
-            return self.settled(_quantise_weights(node, self.sources(node)[0]))
+            return self.settled(_quantise_weights(node, self.sources(node)[0], self.grid.weights))
         if node.op == "avgpool":
             node = self.without_bits(node)
             return self.settled(_quantise_average(node, self.sources(node)[0]))
@@ -187,11 +189,12 @@ def _grid_type(like: TensorType, quantizer: Quantizer | Align) -> TensorType:
     return TensorType.of_codes(like.shape, quantizer.lo, quantizer.hi, quantizer.step, quantizer.bipolar)
 
 
-def _quantise_weights(node: Node, source: TensorType) -> Node:
+def _quantise_weights(node: Node, source: TensorType, plain: Quantizer | None) -> Node:
+    """`plain` quantizes weights that have no quantizer; None refuses them."""
     layer = node.name.partition("/")[0] if node.name.endswith(("/sum", "/depthwise")) else node.name
-    quantizer: Quantizer | None = node.attrs["quantizer"]
+    quantizer: Quantizer | None = node.attrs["quantizer"] or plain
     if quantizer is None:
-        raise McugenError(layer, "its weights are not quantized", "use the QKeras layer with a kernel quantizer")
+        raise McugenError(layer, "its weights are not quantized", NOT_QUANTIZED)
     if source.kind != "int":
         raise McugenError(layer, "its input is not quantized", NOT_INTEGER)
     found = quantizer.weights(node.attrs["kernel"])
@@ -200,7 +203,7 @@ def _quantise_weights(node: Node, source: TensorType) -> Node:
     scale = np.broadcast_to(np.asarray(found.scale, np.float32), _scale_shape(node, codes)).reshape(-1)
     total = (np.float32(source.scale) * scale).astype(np.float32)
     attrs = {key: value for key, value in node.attrs.items() if key not in ("kernel", "quantizer")}
-    attrs |= {"weights": codes, "weight_type": weight_type}
+    attrs |= {"weights": codes, "weight_type": weight_type} | ({} if node.attrs["quantizer"] else {"lent": True})
     attrs["epilogue"] = Epilogue((Step("mul", total if np.ptp(total) else total[:1].reshape(())),))
     lo, hi = OPERATORS[node.op].bounds(codes, source)
     if max(-int(lo.min()), int(hi.max())) >= 1 << 31:

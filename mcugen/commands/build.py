@@ -11,20 +11,21 @@ from mcugen.budget import Limits
 from mcugen.build import build as build_folder
 from mcugen.build import check_folder
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, read_graph
+from mcugen.commands.common import read_graph
 from mcugen.errors import CheckFailed
 from mcugen.pipeline import Compiled, compile_graph
+from mcugen.quantise import InputGrid
 from mcugen.report import table, text
 
 
 def build(
-    model: Path, board: str, output: Path | None, toolchain: str, goal: str, input_scale: float, input_offset: int,
+    model: Path, board: str, output: Path | None, toolchain: str, goal: str, grid: InputGrid,
     json_path: Path | None, flash_limit: int | None, ram_limit: int | None, explain: bool,
 ) -> int:  # fmt: skip
     folder = output or Path("build") / model.stem
     check_folder(folder)
     chosen = load_board(board)
-    graph = read_graph(model, make_grid(input_scale, input_offset))
+    graph = read_graph(model, grid)
     compiled = compile_graph(graph, chosen, goal)
     if explain:
         click.echo(explanation(compiled) + "\n")

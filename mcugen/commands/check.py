@@ -8,16 +8,15 @@ from typing import Any
 import click
 
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid
 from mcugen.errors import McugenError
 from mcugen.findings import Finding, find, lost, refusals
 from mcugen.load import load
 from mcugen.pipeline import lower
+from mcugen.quantise import InputGrid
 
 
-def check(model: Path, input_scale: float, input_offset: int, json_path: Path | None) -> int:
+def check(model: Path, grid: InputGrid, json_path: Path | None) -> int:
     """Exit code 0: accepted and exact; 1: accepted, with doubts; 2: refused."""
-    grid = make_grid(input_scale, input_offset)
     try:
         network = load(model)
     except McugenError as error:

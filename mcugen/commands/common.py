@@ -11,13 +11,14 @@ from mcugen.errors import McugenError
 from mcugen.ir import Graph
 from mcugen.pipeline import integer_graph
 from mcugen.quantise import InputGrid
+from mcugen.quantizers import parse
 
 
-def make_grid(input_scale: float, input_offset: int) -> InputGrid:
-    """The grid of uint8 inputs; refuses scales that make no sense."""
+def make_grid(input_scale: float, input_offset: int, plain_weights: str | None = None) -> InputGrid:
+    """What stands in for quantizers that the model lacks; refuses scales that make no sense."""
     if not 0 < input_scale < 1e6:
         raise McugenError("--input-scale", f"{input_scale} is no positive number", "give a number such as 0.0078125")
-    return InputGrid(input_scale, input_offset)
+    return InputGrid(input_scale, input_offset, parse(plain_weights, "--plain-weights"))
 
 
 def read_graph(model: Path, grid: InputGrid) -> Graph:

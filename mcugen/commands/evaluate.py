@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, read_graph
+from mcugen.commands.common import read_graph
 from mcugen.emit import graph_digest
 from mcugen.errors import McugenError
 from mcugen.evaluate.embed import EvaluatedModel
@@ -23,9 +23,8 @@ from mcugen.running import open_runner
 
 def evaluate_models(
     models: tuple[Path, ...], images: Path, pairs: Path | None, folds: str | None, engine: str, json_path: Path | None,
-    report_dir: Path | None, against: str | None, board: str, toolchain: str, input_scale: float, input_offset: int,
+    report_dir: Path | None, against: str | None, board: str, toolchain: str, grid: InputGrid,
 ) -> int:  # fmt: skip
-    grid = make_grid(input_scale, input_offset)
     chosen = fold_numbers(folds)
     formats = []
     for model in models:

@@ -9,17 +9,18 @@ import click
 
 from mcugen.boards import load_board
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, read_graph
+from mcugen.commands.common import read_graph
 from mcugen.pipeline import compile_graph
 from mcugen.plan import Plan
 from mcugen.planning.buffers import needed
+from mcugen.quantise import InputGrid
 from mcugen.report import table
 
 
 def plan(
-    model: Path, board: str, goal: str, input_scale: float, input_offset: int, json_path: Path | None, picture: Path | None
+    model: Path, board: str, goal: str, grid: InputGrid, json_path: Path | None, picture: Path | None
 ) -> int:
-    graph = read_graph(model, make_grid(input_scale, input_offset))
+    graph = read_graph(model, grid)
     chosen = load_board(board)
     compiled = compile_graph(graph, chosen, goal)
     calls, found = compiled.calls, compiled.plan

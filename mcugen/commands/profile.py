@@ -10,13 +10,14 @@ import click
 
 from mcugen.boards import load_board
 from mcugen.build import link, random_codes
-from mcugen.commands.common import make_grid, read_graph
+from mcugen.commands.common import read_graph
 from mcugen.engines.host import to_bytes
 from mcugen.errors import McugenError
 from mcugen.inputs import write_text
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.profile import on_device, report
 from mcugen.profiling import profile_image
+from mcugen.quantise import InputGrid
 from mcugen.running import open_port, open_simulated
 from mcugen.toolchain import Image
 
@@ -25,14 +26,14 @@ _NO_DEVICE = ("reference", "host", "qemu")
 
 
 def profile(
-    model: Path, board: str, toolchain: str, goal: str, input_scale: float, input_offset: int, json_path: Path | None,
+    model: Path, board: str, toolchain: str, goal: str, grid: InputGrid, json_path: Path | None,
     compare: Path | None, picture: Path | None, engine: str | None,
 ) -> int:  # fmt: skip
     if engine in _NO_DEVICE:
         remedy = f"use {', '.join(_SIMULATORS)} or a serial port"
         raise McugenError(f"--on {engine}", "counts nothing that could stand beside this board's model", remedy)
     old = report.load(compare) if compare is not None else None
-    graph = read_graph(model, make_grid(input_scale, input_offset))
+    graph = read_graph(model, grid)
     compiled = compile_graph(graph, load_board(board), goal)
     with tempfile.TemporaryDirectory(prefix="mcugen-profile-") as folder:
         image = link(compiled, Path(folder), toolchain)

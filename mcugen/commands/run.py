@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from mcugen.commands.common import make_grid, progress, read_graph, say
+from mcugen.commands.common import progress, read_graph, say
 from mcugen.commands.partial import Partial, partial_path, run_key
 from mcugen.errors import McugenError
 from mcugen.inputs import read_inputs, write_array
 from mcugen.interpret import decode, encode_inputs
 from mcugen.ir import Array
+from mcugen.quantise import InputGrid
 from mcugen.running import DeviceRunner, Runner, open_runner
 
 _BATCH = {"reference": 16, "host": 64}
@@ -20,11 +21,10 @@ _BATCH = {"reference": 16, "host": 64}
 
 def run(
     model: Path, inputs: tuple[Path, ...], engine: str, output: Path | None, board: str, toolchain: str, goal: str,
-    input_scale: float, input_offset: int,
+    grid: InputGrid,
 ) -> int:  # fmt: skip
     if output is not None and not output.resolve().parent.is_dir():
         raise McugenError(str(output), "its folder does not exist", "make the folder first")
-    grid = make_grid(input_scale, input_offset)
     values = read_inputs(inputs, grid)
     graph = read_graph(model, grid)
     codes = encode_inputs(graph, values)

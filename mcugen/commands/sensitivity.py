@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, progress
+from mcugen.commands.common import progress
 from mcugen.commands.evaluate import fold_numbers
 from mcugen.errors import McugenError
 from mcugen.evaluate.images import load_images, open_images
@@ -18,6 +18,7 @@ from mcugen.ir import Array, Graph
 from mcugen.load import load
 from mcugen.metrics.pairs import read_pairs, select_folds
 from mcugen.normalise import normalise
+from mcugen.quantise import InputGrid
 from mcugen.report import table
 from mcugen.sensitivity.blocks import Block, find_blocks
 from mcugen.sensitivity.spread import spread
@@ -27,9 +28,8 @@ from mcugen.sensitivity.study import Bits, Experiment, Pairs, Score, Study, stud
 def sensitivity(
     model: Path, images: Path | None, pairs: Path | None, folds: str | None, inputs: Path | None, samples: int, bits: str,
     blocks: str | None, mixed: tuple[str, ...], most: int, weights_only: bool, jobs: int, scheduler: str | None,
-    report_dir: Path | None, json_path: Path | None, input_scale: float, input_offset: int,
+    report_dir: Path | None, json_path: Path | None, grid: InputGrid,
 ) -> int:  # fmt: skip
-    grid = make_grid(input_scale, input_offset)
     graph = normalise(load(model))
     found = find_blocks(graph, blocks)
     levels = _levels(bits)

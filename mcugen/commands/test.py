@@ -16,7 +16,7 @@ import numpy as np
 from mcugen.boards import load_board
 from mcugen.build import MANIFEST, VECTORS
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, progress
+from mcugen.commands.common import progress
 from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.host import to_bytes
 from mcugen.errors import CheckFailed, McugenError
@@ -25,6 +25,7 @@ from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, TensorType
 from mcugen.pipeline import integer_graph
 from mcugen.protocol import Device
+from mcugen.quantise import InputGrid
 from mcugen.running import open_port
 from mcugen.toolchain import Image
 
@@ -40,11 +41,11 @@ class Work:
 
 
 def test_device(
-    folder: Path, inputs: tuple[Path, ...], port: tuple[str, ...], input_scale: float, input_offset: int,
+    folder: Path, inputs: tuple[Path, ...], port: tuple[str, ...], grid: InputGrid,
     json_path: Path | None, junit: Path | None,
 ) -> int:  # fmt: skip
     manifest = read_manifest(folder)
-    work = Work(folder, manifest, *_vectors(folder, manifest, inputs, input_scale, input_offset))
+    work = Work(folder, manifest, *_vectors(folder, manifest, inputs, grid))
     ports = _resolve(port)
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=len(ports)) as pool:
@@ -143,14 +144,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _vectors(
-    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], scale: float, offset: int
+    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], grid: InputGrid
 ) -> tuple[list[list[bytes]], list[list[bytes]]]:
     """Bytes of every sample's inputs, and of its outputs as the reference computes them."""
     if "source" not in manifest:
         if inputs:
             raise McugenError(str(folder), "does not hold the model file", "test without INPUTS, or build from an .h5 file")
         return _stored(folder)
-    grid = make_grid(scale, offset)
     graph = integer_graph(folder / manifest["source"], grid)
     if inputs:
         codes = encode_inputs(graph, read_inputs(inputs, grid))

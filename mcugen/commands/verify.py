@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from mcugen.cli import save_json
-from mcugen.commands.common import make_grid, read_graph, say
+from mcugen.commands.common import read_graph, say
 from mcugen.inputs import read_inputs
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Float, Graph
@@ -20,10 +20,9 @@ from mcugen.verify import Verification, verify
 
 
 def verify_model(
-    model: Path, inputs: tuple[Path, ...], engine: str, board: str, toolchain: str, goal: str, input_scale: float,
-    input_offset: int, json_path: Path | None, samples: int, qkeras: bool | None, picture: Path | None,
+    model: Path, inputs: tuple[Path, ...], engine: str, board: str, toolchain: str, goal: str, grid: InputGrid,
+    json_path: Path | None, samples: int, qkeras: bool | None, picture: Path | None,
 ) -> int:  # fmt: skip
-    grid = make_grid(input_scale, input_offset)
     values = read_inputs(inputs, grid) if inputs else None
     graph = read_graph(model, grid)
     values = values or random_inputs(graph, samples, grid)

@@ -20,6 +20,6 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need_qkeras()
     folder = tmp_path_factory.mktemp("oracle")
     command = [sys.executable, str(HERE / "oracle.py"), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder

@@ -6,10 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from mcugen.errors import McugenError
+from mcugen.exactness import promised
 from mcugen.findings import find, lost, refusals
-from mcugen.ir import Layer, Network
+from mcugen.ir import Graph, Layer, Network
 from mcugen.pipeline import lower
+from mcugen.quantise import InputGrid
 from mcugen.quantizers import parse
 
 ALPHA = "quantized_bits(8,0,1,alpha=1)"
@@ -51,6 +55,18 @@ def test_every_refusal_is_listed() -> None:
 
 def test_an_accepted_model_has_no_refusals() -> None:
     assert refusals(network(conv("one", "image", KERNEL), act("two", "one", "quantized_relu(4,1)")), lower) == []
+
+
+def test_plain_weights_are_quantized_on_request() -> None:
+    def made(quantizer: str | None, grid: InputGrid) -> Graph:
+        return lower(network(conv("one", "image", KERNEL, quantizer), act("two", "one", "quantized_relu(4,1)")), grid)
+
+    plain, asked = made(None, InputGrid(weights=parse(ALPHA, "--plain-weights"))), made(ALPHA, InputGrid())
+    assert (plain["two"].attrs["weights"] == asked["two"].attrs["weights"]).all()
+    assert not promised(plain) & {"two"} and "two" in promised(asked)
+    assert [each.remedy for each in find(plain) if each.kind == "inexact"] == ["use the QKeras layer with kernel_quantizer=... and train with it"]
+    with pytest.raises(McugenError, match=r"one: its weights are not quantized; use the QKeras layer .*--plain-weights"):
+        made(None, InputGrid())
 
 
 def test_lost_settings() -> None:
