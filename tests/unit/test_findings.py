@@ -64,7 +64,8 @@ def test_plain_weights_are_quantized_on_request() -> None:
     plain, asked = made(None, InputGrid(weights=parse(ALPHA, "--plain-weights"))), made(ALPHA, InputGrid())
     assert (plain["two"].attrs["weights"] == asked["two"].attrs["weights"]).all()
     assert not promised(plain) & {"two"} and "two" in promised(asked)
-    assert [each.remedy for each in find(plain) if each.kind == "inexact"] == ["use the QKeras layer with kernel_quantizer=... and train with it"]
+    remedies = [each.remedy for each in find(plain) if each.kind == "inexact"]
+    assert remedies == ["use the QKeras layer with kernel_quantizer=... and train with it"]
     with pytest.raises(McugenError, match=r"one: its weights are not quantized; use the QKeras layer .*--plain-weights"):
         made(None, InputGrid())
 
