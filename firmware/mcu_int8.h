@@ -151,12 +151,13 @@ MCU_INLINE void mcu_windows(
 
 /* Shifts and limits of a fixed output stage: compile-time constants. */
 typedef struct mcu_fixed {
-    int pre, post, lo, hi;
+    int pre, post, lo, hi, even;
 } mcu_fixed;
 
 MCU_INLINE int32_t mcu_finish(int32_t acc, int32_t mult, int32_t offset, const mcu_fixed f)
 {
-    return mcu_clip((offset + mcu_scale(acc, 1 << f.pre, mult)) >> f.post, f.lo, f.hi);
+    const int32_t v = offset + mcu_scale(acc, 1 << f.pre, mult);
+    return mcu_clip(f.even ? mcu_shift_even(v, f.post) : v >> f.post, f.lo, f.hi);
 }
 
 /* Whether the stage's value lies in its guard: up to `width` above a step, where the float32 steps must decide. */
@@ -229,11 +230,24 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
     "mov r8, #(" #WIDTH " << 16) | " #WIDTH "\n pkhbt r9, r4, r3, lsl #16\n pkhbt r10, r2, r7, lsl #16\n" \
     "pkhbt r11, r6, r5, lsl #16\n uqsub16 r9, r8, r9\n uqsub16 r10, r8, r10\n uqsub16 r11, r8, r11\n" \
     "orr r9, r9, r10\n orrs r9, r9, r11\n bne 3f\n"
+/* Halves of 2^POST to even: adds half less 1, and 1 where the quotient is odd (of `sym` it is 1 less). */
+#define MCU_HALF_usat(POST) "((1 << (" #POST " - 1)) - 1)"
+#define MCU_HALF_ssat(POST) MCU_HALF_usat(POST)
+#define MCU_HALF_sym(POST) "(1 << (" #POST " - 1))"
+#define MCU_ODD_usat "add "
+#define MCU_ODD_ssat "add "
+#define MCU_ODD_sym "sub "
+#define MCU_EVEN2(A, B, SAT, POST) \
+    "ubfx r8, " A ", #" #POST ", #1\n add " A ", r9\n ubfx r12, " B ", #" #POST ", #1\n add " B ", r9\n" \
+    MCU_ODD_##SAT A ", r8\n" MCU_ODD_##SAT B ", r12\n"
+#define MCU_EVEN(SAT, POST) \
+    "movw r9, #" MCU_HALF_##SAT(POST) "\n" \
+    MCU_EVEN2("r4", "r3", SAT, POST) MCU_EVEN2("r2", "r7", SAT, POST) MCU_EVEN2("r6", "r5", SAT, POST)
 /* NAME(x, out, w, bytes, mult0, offset0, mult1, offset1, residual): as MCU_DOT3 for bytes / OUT_C pixels, a multiple of
- * three; each sum becomes (offset + (sum << PRE) * mult >> 32 + (residual << ADD)) >> POST, saturated and stored. LOAD
- * (ldrb or ldrsb) fetches residuals, which lie like the output; ADD is -1 where there are none. Where WIDTH > 0 (POST
- * is then 16), stops before three pixels with a sum for which mcu_guards. Returns how many bytes are left. */
-#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH) \
+ * three; each sum becomes (offset + (sum << PRE) * mult >> 32 + (residual << ADD)) >> POST, where EVEN with halves to
+ * even (POST is then at most 16), saturated and stored. LOAD (ldrb or ldrsb) fetches residuals, which lie like the
+ * output; ADD is -1 where there are none. Where WIDTH > 0 (POST is then 16), stops before three pixels with a sum for which mcu_guards. Returns how many bytes are left. */
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH, EVEN) \
     MCU_ASM int32_t NAME(MCU_ARG const int16_t *x, MCU_ARG uint8_t *out, MCU_ARG const uint32_t *w, \
         MCU_ARG int32_t bytes, MCU_ARG int32_t mult0, MCU_ARG int32_t offset0, MCU_ARG int32_t mult1, \
         MCU_ARG int32_t offset1, MCU_ARG const void *residual) \
@@ -251,10 +265,11 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
             MCU_IF(ADD, #LOAD " r8, [r1, #1]\n" MCU_PLUS("r4", "r9", ADD) #LOAD " r9, [r1, #2 * " #OUT_C "]\n") \
             "lsl r5, #" #PRE "\n smmla r6, r6, r11, r10\n" \
             MCU_IF(ADD, MCU_PLUS("r3", "r12", ADD) #LOAD " r12, [r1, #" #OUT_C "]\n") \
-            ".if " #WIDTH " == 0\n" MCU_SAT("r4", SAT, BITS, POST) ".endif\n smmla r5, r5, r11, r10\n" \
+            ".if " #WIDTH " == 0 && " #EVEN " == 0\n" MCU_SAT("r4", SAT, BITS, POST) ".endif\n smmla r5, r5, r11, r10\n" \
             ".if " #WIDTH " > 0\n" MCU_GUARD(WIDTH) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
             MCU_IF(ADD, MCU_PLUS("r2", "r8", ADD) #LOAD " r8, [r1]\n add r1, #3 * " #OUT_C "\n str r1, [sp, #64]\n" \
                 "ldr r1, [sp, #4]\n" MCU_PLUS("r7", "r9", ADD) MCU_PLUS("r6", "r12", ADD) MCU_PLUS("r5", "r8", ADD)) \
+            ".if " #EVEN "\n" MCU_EVEN(SAT, POST) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
             ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
             MCU_SAT("r3", SAT, BITS, POST) MCU_ONE_##SAT("r10") "ldr r8, [sp, #8]\n" \
             MCU_SAT("r2", SAT, BITS, POST) MCU_RAISE_##SAT("r4", "r10") MCU_RAISE_##SAT("r3", "r10") \
@@ -354,11 +369,11 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
         for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 0, low + i, high + i); \
     }
 
-#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH) \
+#define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH, EVEN) \
     static int32_t NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t bytes, int32_t mult0, \
         int32_t offset0, int32_t mult1, int32_t offset1, const void *residual) \
     { \
-        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS)}; \
+        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS), EVEN}; \
         const MCU_LOAD_##LOAD *r = residual; \
         for (; bytes > 0; bytes -= 3 * OUT_C, x += 3 * STEP, out += 3 * OUT_C, r += ADD < 0 ? 0 : 3 * OUT_C) { \
             int32_t low[3], high[3], guards = 0; \
@@ -392,7 +407,7 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
 #define MCU_PLANE(NAME, ROW, NEXT, STRIDE, OUT_W, OUT_C, PRE, POST, SAT, BITS) \
     static void NAME(const int16_t *x, uint8_t *out, const uint32_t *w, int32_t rows, int32_t mult, int32_t offset) \
     { \
-        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS)}; \
+        const mcu_fixed f = {PRE, POST, MCU_LO_##SAT(BITS), MCU_HI_##SAT(BITS), 0}; \
         uint32_t spread[6]; \
         mcu_spread(w, spread); \
         for (; rows > 0; rows--, x += NEXT) \

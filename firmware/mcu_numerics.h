@@ -16,6 +16,12 @@ static inline int32_t mcu_clip(int32_t v, int32_t lo, int32_t hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
+/* v / 2^shift, halves to even; shift >= 1, |v| < 2^30. */
+static inline int32_t mcu_shift_even(int32_t v, int32_t shift)
+{
+    return (v + (1 << (shift - 1)) - 1 + ((v >> shift) & 1)) >> shift;
+}
+
 /* clip(round half to even(v), lo, hi) for -2^21 < lo <= hi < 2^21: adding 1.5 * 2^23 leaves the integer in the low bits. */
 static inline int32_t mcu_round_clip(float v, float lo, float hi)
 {

@@ -61,6 +61,7 @@ class Fixed:
     """codes = clip((offset + ((acc << pre) * mult >> 32) + (residual << residual_shift)) >> post, lo, hi), floors.
 
     mult, offset: int64 arrays (channels,) or (1,); proved: bool array, False where the float32 steps are used instead.
+    even: the last shift rounds, halves to even.
     """
 
     pre: int
@@ -71,6 +72,7 @@ class Fixed:
     mult: Int
     offset: Int
     proved: Array
+    even: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,12 @@ def _apply(step: Step, v: Float, operands: Sequence[Float]) -> Float:
 
 
 def fixed_codes(form: Fixed, acc: Int, residual: Int | None) -> Int:
-    """The integer form on accumulators (..., channels); floor shifts, no rounding but the one inside `offset`."""
+    """The integer form on accumulators (..., channels); floor shifts; what rounds is in `offset`, or `even`."""
     total = form.offset + ((acc << form.pre) * form.mult >> 32)
     if residual is not None and form.residual_shift is not None:
         total = total + (residual << form.residual_shift)
+    if form.even:
+        total = total + (1 << (form.post - 1)) - 1 + ((total >> form.post) & 1)
     codes: Int = np.clip(total >> form.post, form.lo, form.hi)
     return codes
 

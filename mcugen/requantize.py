@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from mcugen.align import Align
+from mcugen.dyadic import dyadic
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold, evaluate
 from mcugen.ir import Array, Float, Graph, Int, Node
 
@@ -44,15 +45,18 @@ def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
     if operands and residual is None:
         return node
     other = by_name[node.inputs[residual.operand]].type if residual is not None else None
-    if other is not None and (other.kind != "int" or other.scale != node.type.scale or node.type.bipolar):
-        return node
-    if not _monotone(epilogue.steps) or node.type.hi - node.type.lo >= _MAX_LEVELS:
+    if not _monotone(epilogue.steps) or (other is not None and node.type.bipolar):
         return node
     chain = _Chain(epilogue.steps, lo, hi)
     if node.type.bipolar:
         return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=chain.bits())})
-    spread = (other.lo, other.hi) if other is not None else (0, 0)
-    form = chain.fixed(node.type.lo, node.type.hi, spread, node.type.scale)
+    form = None
+    if node.type.hi - node.type.lo < _MAX_LEVELS and (other is None or (other.kind, other.scale) == ("int", node.type.scale)):
+        spread = (other.lo, other.hi) if other is not None else (0, 0)
+        form = chain.fixed(node.type.lo, node.type.hi, spread, node.type.scale)
+    if form is None or not form.proved.all():
+        sources = [by_name[name].type for name in node.inputs]
+        form = dyadic(epilogue.steps, sources, lo, hi, chain._saturation(node.type.lo, node.type.hi)) or form
     return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=form)})
 
 

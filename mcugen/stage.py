@@ -106,7 +106,8 @@ def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[T
     total = f"{offset} + mcu_scale(acc, {1 << form.pre}, {mult})"
     if form.residual_shift is not None and epilogue.residual is not None:
         total += f" + r{epilogue.residual.operand} * {1 << form.residual_shift}"
-    return (*lines, f"return mcu_clip(({total}) >> {form.post}, {form.lo}, {form.hi});")
+    shifted = f"mcu_shift_even({total}, {form.post})" if form.even else f"({total}) >> {form.post}"
+    return (*lines, f"return mcu_clip({shifted}, {form.lo}, {form.hi});")
 
 
 _NONE = 65535

@@ -20,7 +20,7 @@ def mode_of(node: Node, sources: Sequence[TensorType]) -> str:
     if isinstance(form, Threshold) and kind.layout == "words":
         groups = node.attrs.get("groups", 1)
         return "bits" if groups == 1 or kind.channels // groups % LANES == 0 else "generic"
-    if not isinstance(form, Fixed) or kind.bits != 8 or kind.layout != "hwc" or kind.channels > 4095:
+    if not isinstance(form, Fixed) or form.even or kind.bits != 8 or kind.layout != "hwc" or kind.channels > 4095:
         return "generic"
     if not _saturate(form) or 2 * int(slow_channels(node).sum()) > kind.channels:
         return "generic"

@@ -41,6 +41,7 @@ class Finish:
     shift: int = -1
     signed_operand: bool = False
     plain: Finish | None = None
+    even: bool = False
 
     @property
     def how(self) -> Array:
@@ -64,12 +65,12 @@ class Finish:
     def arguments(self) -> str:
         """The arguments of MCU_ROW from PRE on."""
         load = "ldrsb" if self.signed_operand else "ldrb"
-        return f"{self.pre}, {self.post}, {self.saturate}, {load}, {self.shift}, {self.width}"
+        return f"{self.pre}, {self.post}, {self.saturate}, {load}, {self.shift}, {self.width}, {int(self.even)}"
 
     @property
     def limits(self) -> str:
         """Initialisers of a mcu_fixed."""
-        return f"{self.pre}, {self.post}, {self.lo}, {self.hi}"
+        return f"{self.pre}, {self.post}, {self.lo}, {self.hi}, {int(self.even)}"
 
     def plus(self, at: str) -> str:
         """What a residual adds to the offset of the element `at`."""
@@ -101,12 +102,12 @@ def finish_of(node: Node, sources: Sequence[TensorType], guarded: bool = False) 
         return None
     if isinstance(form, Fixed):
         mult, offset, slow = (np.broadcast_to(value, channels) for value in (form.mult, form.offset, ~form.proved))
-        finish = Finish(form.pre, form.post, form.lo, form.hi, mult, offset, slow)
+        finish = Finish(form.pre, form.post, form.lo, form.hi, mult, offset, slow, even=form.even)
     if guarded and (finish is None or finish.slow.any()) and (line := guard(node)) is not None:
         slow = line.width > WIDEST
         width = int(line.width[~slow].max(initial=1))
         finish = Finish(line.pre, POST, line.lo, line.hi, line.mult, line.offset, slow, width, plain=finish)
-    if finish is None or 2 * int(finish.slow.sum()) > channels:
+    if finish is None or (finish.even and finish.post > 16) or 2 * int(finish.slow.sum()) > channels:
         return None
     top = finish.hi + 1
     whole = top & (top - 1) == 0 and finish.hi > 0 and finish.lo in (0, -top)

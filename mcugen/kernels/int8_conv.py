@@ -156,6 +156,7 @@ class FastConv(Kernel):
         columns = sum((width - 1) * g["sw"] + g["kw"] for width in widths) * g["kh"]
         widening = columns * (g["in_c"] * (1.3 if layout.mixed else 1.9) + (0 if layout.flat else 5)) + 150 * len(widths)
         end = 40 if finish is None else 28 if finish.shift >= 0 else 24 if finish.width else 18
+        end += 10 if finish is not None and finish.even else 0
         pairs, more = packed.words.shape[1], 45 * (packed.parts - 1)
         groups = three * (6.1 * pairs + end + more) + two * (7.3 * pairs + 22 + more) + one * (4.1 * pairs + 15 + more)
         return float(g["out_h"] * (widening + -(-g["out_c"] // 2) * (groups + 10 * len(widths))))

@@ -30,7 +30,7 @@ class FastDepthwise(Kernel):
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources)
-        return finish if finish is not None and finish.pre >= 8 and not finish.operand else None
+        return finish if finish is not None and finish.pre >= 8 and not finish.operand and not finish.even else None
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         weights: Int = node.attrs["weights"][:, :, :, 0]

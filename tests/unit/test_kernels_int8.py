@@ -35,7 +35,7 @@ class Layer:
     stride: int = 1
     pads: Any = "same"
     signed: bool = False
-    stage: str = "fixed"  # fixed, residual, some (a few channels unproved: guarded), asked (no guard either), raw
+    stage: str = "fixed"  # [even] residual, even, some (a few channels unproved: guarded), asked (no guard either), raw
     limits: tuple[int, int] = (0, 255)
     weights: tuple[int, int] = (-127, 127)
     fill: tuple[int, int] | None = None
@@ -58,6 +58,11 @@ LAYERS = [
     Layer((5, 6, 12), 8, (1, 1), stride=2),
     Layer((6, 6, 8), 12, (1, 1), stage="residual", limits=(-128, 127)),
     Layer((4, 5, 8), 5, stage="residual"),
+    Layer((6, 6, 8), 12, (1, 1), stage="even", weights=(-1, 1)),
+    Layer((6, 6, 8), 12, stage="even", limits=(-127, 127), signed=True, weights=(-1, 1)),
+    Layer((4, 5, 8), 5, stage="even residual", limits=(-128, 127), weights=(-1, 1)),
+    Layer((5, 5, 6), 8, (1, 1), stage="even residual", limits=(-127, 127), weights=(-1, 1)),
+    Layer((5, 7, 6), stage="even", weights=(-1, 1)),
     Layer((5, 6, 8), 12, stage="some"),
     Layer((4, 4, 24), 9, (1, 1), stage="some", signed=True, limits=(-128, 127)),
     Layer((8, 9, 16), 10, stage="some", signed=True),
@@ -119,10 +124,15 @@ def _stage(
         form = _Chain(steps, acc_lo, acc_hi).fixed(*layer.limits, (0, 0), 1.0)
         assert form is not None
         return Epilogue(steps, replace(form, proved=form.proved & proved)), layer.limits
-    residual = post if layer.stage == "residual" else None
+    if layer.stage.startswith("even"):
+        post = 5  # of small weights, so that ties are frequent
+        mult = rng.choice([-2, -1, 1, 3], channels) << (32 - pre)
+        offset = rng.integers(-(30 << post), 30 << post, channels)
+    residual = (post if layer.stage == "residual" else post - 2) if layer.stage.endswith("residual") else None
     if residual is not None:
         steps = (*steps, Step("add_tensor", operand=1))
-    return Epilogue(steps, Fixed(pre, post, residual, *layer.limits, mult, offset, proved)), layer.limits
+    form = Fixed(pre, post, residual, *layer.limits, mult, offset, proved, even=layer.stage.startswith("even"))
+    return Epilogue(steps, form), layer.limits
 
 
 def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...], list[Array]]:
@@ -145,7 +155,7 @@ def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ..
     epilogue, limits = _stage(layer, rng, channels, acc_lo, acc_hi, spread)
     kind = TensorType((out_h, out_w, channels), "int", *limits, 1.0)
     sources, inputs = [source], [image]
-    if layer.stage == "residual":
+    if layer.stage.endswith("residual"):
         sources.append(TensorType(kind.shape, "int", -128, 127, 1.0))
         inputs.append(rng.integers(-128, 128, (1, *kind.shape)))
     attrs = {

@@ -75,7 +75,7 @@ def test_bits_become_thresholds() -> None:
 
 
 def test_ties_go_to_even() -> None:
-    """Sums that fall exactly between two codes: 0.5 goes to 0, 1.5 to 2; a plain multiply and shift cannot do that."""
+    """Sums that fall exactly between two codes: 0.5 goes to 0, 1.5 to 2."""
     parsed = parse("quantized_bits(8,7,1,alpha=1)", "act")
     assert parsed is not None
     kind = TensorType((1, 1, 1), "int", parsed.lo, parsed.hi, parsed.step)
@@ -84,4 +84,46 @@ def test_ties_go_to_even() -> None:
     made = Node("y", "conv2d", ("x",), kind, {"epilogue": epilogue, "acc_lo": np.array([-100]), "acc_hi": np.array([100])})
     form = requantize(Graph("g", (source, made), ("x",), ("y",)))["y"].attrs["epilogue"].form
     assert evaluate(epilogue.steps, np.array([1.0, 3.0], np.float32)).tolist() == [0, 2]
-    assert form is None or not form.proved.any()
+    assert isinstance(form, Fixed) and form.even
+    acc = np.arange(-100, 101)[:, None]
+    assert (fixed_codes(form, acc, None) == evaluate(epilogue.steps, acc.astype(np.float32))).all()
+
+
+def exact(steps: list[Step], other: TensorType | None, reach: int) -> tuple[Epilogue, Fixed | None]:
+    """The form of a node with two channels of sums from -reach to reach."""
+    parsed = steps[-1].quantizer
+    assert parsed is not None
+    kind = TensorType((1, 1, 2), "int", parsed.lo, parsed.hi, parsed.step)
+    attrs = {"epilogue": Epilogue(tuple(steps)), "acc_lo": np.full(2, -reach), "acc_hi": np.full(2, reach)}
+    inputs = [Node("x", "input", (), TensorType((1, 1, 2), "int", -128, 127, 1.0))]
+    inputs += [Node("r", "input", (), other)] if other else []
+    made = Node("y", "conv2d", tuple(each.name for each in inputs), kind, attrs)
+    form = requantize(Graph("g", (*inputs, made), ("x",), ("y",)))["y"].attrs["epilogue"].form
+    return attrs["epilogue"], form
+
+
+@pytest.mark.parametrize("text", ["quantized_bits(8,2,1,alpha=1)", "quantized_bits(8,2,0,alpha=1)", "quantized_relu(8,2)",
+                                  "quantized_relu(4,3)", "quantized_bits(16,9,0,alpha=1)"])  # fmt: skip
+@pytest.mark.parametrize("bits", [0, 5, 7, 12])
+@pytest.mark.parametrize("residual", [None, 2, 5, 9])
+def test_steps_that_never_round(text: str, bits: int, residual: int | None) -> None:
+    """Biases, scales by channel and residuals on coarser and finer grids, clipped before they are quantized."""
+    steps = [
+        Step("mul", np.array([2.0**-bits, -3 * 2.0**-bits], np.float32)), Step("add", np.array([0.375, -7 / 64], np.float32)),
+        *([] if residual is None else [Step("add_tensor", operand=1)]), Step("clip", np.array([-1.75, np.inf], np.float32)),
+        Step("quantize", quantizer=parse(text, "act")),
+    ]  # fmt: skip
+    other = None if residual is None else TensorType((1, 1, 2), "int", -128, 127, 2.0**-residual)
+    epilogue, form = exact(steps, other, 3000)
+    assert isinstance(form, Fixed) and form.proved.all()  # `even` where there are ties
+    acc = np.repeat(np.arange(-3000, 3001)[:, None], 2, axis=1)
+    for code in [0] if other is None else [-128, -77, -2, -1, 0, 1, 126, 127]:
+        wanted = evaluate(epilogue.steps, acc.astype(np.float32), [np.float32(code * other.scale if other else 0)])
+        assert (fixed_codes(form, acc, np.full_like(acc, code)) == wanted).all()
+
+
+@pytest.mark.parametrize("steps", [[Step("mul", np.float32(0.3))], [Step("mul", np.float32(2**-5)), Step("add", np.float32(0.1))],
+                                   [Step("mul", np.float32(2**-7)), Step("mul", np.float32(1 + 2**-12))]])  # fmt: skip
+def test_steps_that_round_have_no_such_form(steps: list[Step]) -> None:
+    form = exact([*steps, Step("quantize", quantizer=parse("quantized_bits(8,6,1,alpha=1)", "act"))], None, 1 << 20)[1]
+    assert form is None or not form.even
