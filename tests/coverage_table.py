@@ -16,7 +16,7 @@ from mcugen.load.classes import CLASSES, REFUSED  # noqa: E402
 from mcugen.quantizers.parse import KINDS  # noqa: E402
 from mcugen.quantizers.parse import REFUSED as REFUSED_QUANTIZERS  # noqa: E402
 from tests.fuzzing.cells import Cells  # noqa: E402
-from tests.fuzzing.coverage import ACTIVATIONS, INPUT_KINDS, LAYERS, PLACES, WEIGHTED, WEIGHTS, branch  # noqa: E402
+from tests.fuzzing.coverage import ACTIVATIONS, INPUT_KINDS, LAYERS, OPTIONS, PLACES, WEIGHTED, WEIGHTS, branch, optioned  # noqa: E402
 
 INTRO = """# What is supported
 
@@ -66,6 +66,10 @@ def main() -> None:
         rows = [(shown(w), [results[name][i] for name in WEIGHTED]) for i, w in enumerate(WEIGHTS)]
         parts += ["## Layers with weights, by kernel quantizer", "Inputs and outputs of 8 bits, a quantized bias.",
                   table("kernel quantizer", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
+        results = {name: said(f"{name} options", options(cells, name)) for name in WEIGHTED}
+        rows = [(f"`{option}`", [results[name][i] for name in WEIGHTED]) for i, option in enumerate(OPTIONS)]
+        parts += ["## Layers with weights, by setting", "4-bit weights, inputs and outputs of 8 bits. -: not in Keras, or TensorFlow fails on it.",
+                  table("setting", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
         placed = {place: said(place, cells.run([branch(place, activation=a) for a in ACTIVATIONS])) for place in PLACES}
         rows = [(shown(a), [placed[place][i] for place in PLACES]) for i, a in enumerate(ACTIVATIONS)]
         parts += ["## Activation quantizers, by place", table("quantizer", list(PLACES), rows)]
@@ -76,6 +80,13 @@ def main() -> None:
         parts += ["## Refusals", "\n".join(f"{n}. {text}" for text, n in cells.messages.items())]
     parts += ["## Always refused", refused()]
     print("\n\n".join(parts))
+
+
+def options(cells: Cells, name: str) -> list[str]:
+    """A column of the table of settings."""
+    branches = [optioned(name, option) for option in OPTIONS]
+    texts = iter(cells.run([branch for branch in branches if branch is not None]))
+    return ["-" if branch is None else next(texts) for branch in branches]
 
 
 def refused() -> str:

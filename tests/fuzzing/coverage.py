@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcugen.load.classes import CLASSES
 from tests.fuzzing.quantizers import ODD_WEIGHTS, obj
 from tests.fuzzing.specs import Json
 
@@ -24,6 +25,15 @@ WEIGHTS: tuple[Any, ...] = (
     "quantized_relu(4,0)", "quantized_tanh(4)", "quantized_sigmoid(4)", "quantized_ulaw(4)",
     None,
 )  # fmt: skip
+OPTIONS: dict[str, Json] = {
+    "padding='valid'": {"padding": "valid"}, "padding='causal'": {"padding": "causal"},
+    "strides=2": {"strides": 2}, "strides=(2, 1)": {"strides": [2, 1]},
+    "kernel_size=(1, 3)": {"kernel_size": [1, 3]}, "kernel_size=(4, 2)": {"kernel_size": [4, 2]},
+    "dilation_rate=2": {"dilation_rate": 2}, "dilation_rate=(2, 1)": {"dilation_rate": [2, 1]},
+    "groups=3": {"groups": 3, "filters": 6}, "depth_multiplier=2": {"depth_multiplier": 2},
+    "use_bias=False": {"use_bias": False}, "bias_quantizer=None": {"bias_quantizer": None},
+    "activation='quantized_relu(4,1)'": {"activation": "quantized_relu(4,1)"}, "activation='relu'": {"activation": "relu"},
+}  # fmt: skip
 PLACES = ("first layer", "after QConv2D", "after BatchNormalization", "activation= of QDense", "after Add")
 ACTIVATIONS: tuple[Any, ...] = (
     *(f"quantized_bits({bits},{min(2, bits - 1)},1,alpha=1)" for bits in WIDTHS),
@@ -115,6 +125,20 @@ def weighted(name: str, quantizer: Any) -> Branch:
     else:
         config["depthwise_quantizer" if "Depthwise" in name else "kernel_quantizer"] = quantizer
     return made.add(name, **config).add("QActivation", activation=ACT)
+
+
+def optioned(name: str, option: str) -> Branch | None:
+    """A layer of 4-bit weights with one setting changed; None where Keras has no such setting or TensorFlow fails on it."""
+    changes = OPTIONS[option]
+    if option == "strides=(2, 1)" and ("Depthwise" in name or "Separable" in name):
+        return None
+    pairs = any(isinstance(value, list) for value in changes.values())
+    causal = changes.get("padding") == "causal" and name != "QConv1D"
+    if causal or not set(changes) <= set(CLASSES[name]) or (pairs and "1D" in name):
+        return None
+    made = weighted(name, BITS)
+    made.layers[1][1].update(changes)
+    return made
 
 
 def placed(place: str, quantizer: Any) -> Branch:
