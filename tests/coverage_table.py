@@ -68,7 +68,8 @@ def main() -> None:
                   table("kernel quantizer", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
         results = {name: said(f"{name} options", options(cells, name)) for name in WEIGHTED}
         rows = [(f"`{option}`", [results[name][i] for name in WEIGHTED]) for i, option in enumerate(OPTIONS)]
-        parts += ["## Layers with weights, by setting", "4-bit weights, inputs and outputs of 8 bits. -: not in Keras, or TensorFlow fails on it.",
+        parts += ["## Layers with weights, by setting",
+                  "4-bit weights, inputs and outputs of 8 bits. -: not in Keras, or TensorFlow fails on it.",
                   table("setting", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
         placed = {place: said(place, cells.run([branch(place, activation=a) for a in ACTIVATIONS])) for place in PLACES}
         rows = [(shown(a), [placed[place][i] for place in PLACES]) for i, a in enumerate(ACTIVATIONS)]
