@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mcugen.build import random_codes
-from mcugen.engines.host import to_bytes
+from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.engines.unicorn import Simulator
+from mcugen.ir import Array
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Call
 from mcugen.packing import weight_bits
 from mcugen.pipeline import Compiled
-from mcugen.profile.measure import Meter
+from mcugen.profile.measure import Measurement, Meter
 from mcugen.profile.model import MemoryRules
 from mcugen.profile.report import Profile, StepProfile, total_of
 from mcugen.protocol import Device
 from mcugen.toolchain import Image
 
+_TIMEOUT_S = 3600.0
+
 
 def profile_image(compiled: Compiled, image: Image) -> Profile:
     """Boots the image, runs one random sample, attributes every instruction to its step."""
+    return profile_sample(compiled, image, random_codes(compiled.graph, 1))[0]
+
+
+def profile_sample(compiled: Compiled, image: Image, codes: Sequence[Array]) -> tuple[Profile, list[Array]]:
+    """The same for one sample of codes (1, ...), and its outputs: codes or float32 values (1, ...)."""
     graph, model = compiled.graph, compiled.sources.model
     simulator = Simulator(image.elf, compiled.board)
     steps = list(compiled.sources.steps.items())
     memory = MemoryRules.from_board(compiled.board)
-    with Device(simulator.transport(), counter="instructions") as device:
+    with Device(simulator.transport(), counter="instructions", timeout=_TIMEOUT_S, infer_timeout=_TIMEOUT_S) as device:
         device.hello()
-        codes = random_codes(graph, 1)
         data = [to_bytes(x, graph[name].type).tobytes() for x, name in zip(codes, graph.inputs, strict=True)]
         with Meter(simulator.uc, image.elf, steps, f"{model}_run", memory=memory) as meter:
-            device.infer(data)
+            result = device.infer(data)
         measured = meter.last()
+    kinds = [graph[name].type for name in graph.outputs]
+    outputs = [from_bytes(np.frombuffer(x, np.uint8)[None], kind) for x, kind in zip(result.outputs, kinds, strict=True)]
+    return _profile(compiled, measured), outputs
+
+
+def _profile(compiled: Compiled, measured: Measurement) -> Profile:
+    graph = compiled.graph
     counts = {step.name: step.counts for step in measured.steps}
     rows = tuple(
         StepProfile.measured(counts[call.node.name], **_about(call, compiled))

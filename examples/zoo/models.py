@@ -1,6 +1,6 @@
 """The networks of the zoo by name, and how each is made: python models.py NAME OUTPUT.h5 [SEED]
 
-Writes the model and, beside it, OUTPUT.json with the number of its parameters as Keras counts them.
+Writes the model, and beside it OUTPUT.json (parameters as Keras counts them) and OUTPUT.npz (`images`: uint8 samples).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import binaryfacenet
 import lffd
 import mobilefacenet
 import networks
+import numpy as np
 import quicknet
-from calibrate import calibrate
+from calibrate import calibrate, made_up_images
 
 BUILDERS: dict[str, Callable[[], Any]] = {
     **networks.NETWORKS,
@@ -33,13 +34,13 @@ BUILDERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def write(name: str, output: Path, seed: int = 1) -> None:
-    """Builds, calibrates and saves one network."""
-    model = calibrate(BUILDERS[name](), seed)
+def write(model: Any, output: Path, seed: int = 1, samples: int = 4) -> None:
+    """Calibrates and saves one network."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    model.save(output)
+    calibrate(model, seed).save(output)
+    np.savez(output.with_suffix(".npz"), images=made_up_images(samples, model.input_shape[1:], seed + 1))
     output.with_suffix(".json").write_text(json.dumps({"parameters": model.count_params()}) + "\n")
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:4]))
+    write(BUILDERS[sys.argv[1]](), Path(sys.argv[2]), *map(int, sys.argv[3:4]))

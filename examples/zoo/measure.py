@@ -1,0 +1,165 @@
+"""Everything that is measured of one network of the zoo: sizes, cost, and whether all engines agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mcugen.boards import load_board
+from mcugen.budget import Limits, check_estimate, check_measured, constants_bytes, flash_bytes, ram_bytes
+from mcugen.build import link
+from mcugen.engines.host import HostEngine
+from mcugen.errors import CheckFailed
+from mcugen.idle import drop_idle
+from mcugen.interpret import decode, encode_inputs, interpret
+from mcugen.ir import Board, Graph, Network
+from mcugen.load import load
+from mcugen.normalise import normalise
+from mcugen.pipeline import Compiled, compile_graph, lower
+from mcugen.profiling import profile_sample
+from mcugen.reference import golden
+from mcugen.select import GOALS, select_kernels
+from mcugen.toolchain import Image
+
+Say = Callable[[str], None]
+HOST_SAMPLES = 2
+
+
+@dataclass
+class Row:
+    """One line of the table. Bytes, multiply-accumulates and weight bits by weight width; counts as "equal/all"."""
+
+    name: str
+    parameters: int = 0
+    macs: dict[str, int] = field(default_factory=dict)
+    dropped_macs: int = 0
+    weight_bits: int = 0
+    weights: int = 0
+    goal: str = ""
+    flash: int | None = None
+    ram: int | None = None
+    regions: dict[str, int] = field(default_factory=dict)
+    arena: int | None = None
+    lower_bound: int | None = None
+    milliseconds: float | None = None
+    fits: bool = False
+    refused: str = ""
+    constants: int | None = None
+    qkeras: str = ""
+    host: str = ""
+    simulated: str = ""
+    error: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(row: Row, path: Path, folder: Path, board_name: str, simulate: bool, say: Say) -> None:
+    """Fills the row of the model at `path`; the image goes to `folder`. A network that does not fit is measured no further."""
+    board, images = load_board(board_name), np.load(path.with_suffix(".npz"))["images"]
+    with _timed(row, "lower", say):
+        network = load(path)
+        count(row, network)
+        graph = lower(network)
+    with _timed(row, "compile", say):
+        found = fitting(row, graph, board, folder)
+    codes = encode_inputs(graph, [normalized(images[:HOST_SAMPLES])])
+    with _timed(row, "reference", say):
+        expected = interpret(graph, codes)
+    with _timed(row, "QKeras", say):
+        truth = golden(path, normalized(images[:HOST_SAMPLES]), timeout=1800, batch=1)
+        mine = [decode(expected[name], graph[name].type) for name in graph.outputs]
+        row.qkeras = agreement(mine, list(truth.values()))
+    if found is None:
+        return
+    compiled, image = found
+    wanted = [expected[name] for name in graph.outputs]
+    with _timed(row, "host", say):
+        row.host = agreement(HostEngine(graph, compiled.sources).run(codes), wanted)
+    if simulate:
+        with _timed(row, "simulated board", say):
+            profile, outputs = profile_sample(compiled, image, [x[:1] for x in codes])
+            row.milliseconds = profile.milliseconds(profile.total)
+            row.simulated = agreement(outputs, [x[:1] for x in wanted])
+
+
+def normalized(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Network input of uint8 pixels: (u8 - 128) / 128."""
+    return (images.astype(np.float32) - np.float32(128)) / np.float32(128)
+
+
+def agreement(found: list[Any], wanted: list[Any]) -> str:
+    """How many output values are equal, as "equal/all"."""
+    equal = sum(int((a.reshape(b.shape) == b).sum()) for a, b in zip(found, wanted, strict=True))
+    return f"{equal}/{sum(b.size for b in wanted)}"
+
+
+def count(row: Row, network: Network) -> None:
+    """Multiply-accumulates and weight bits of the network as it is written, and what the compiler drops of it."""
+    whole, kept = _work(_without_products(network)), _work(drop_idle(network))
+    row.macs = {str(bits): macs for bits, (macs, _) in sorted(whole.items(), reverse=True)}
+    row.dropped_macs = sum(macs for macs, _ in whole.values()) - sum(macs for macs, _ in kept.values())
+    row.weights = sum(weights for _, weights in whole.values())
+    row.weight_bits = sum(bits * weights for bits, (_, weights) in whole.items())
+
+
+def _work(network: Network) -> dict[int, tuple[int, int]]:
+    """(multiply-accumulates, weights) by weight bits."""
+    found: dict[int, tuple[int, int]] = {}
+    for node in normalise(network).nodes:
+        if "kernel" in node.attrs:
+            kernel, bits = node.attrs["kernel"], int(node.attrs["quantizer"].args.get("bits", 1))
+            each = kernel[..., 0] if node.op == "conv2d" else kernel[:, :, 0, 0]
+            macs, weights = found.get(bits, (0, 0))
+            found[bits] = (macs + node.type.size * each.size, weights + kernel.size)
+    return found
+
+
+def _without_products(network: Network) -> Network:
+    """The same layers but for Multiply, whose inputs may differ in shape; what they multiply becomes an output."""
+    products = {layer.name: layer.inputs for layer in network.layers if layer.class_name == "Multiply"}
+    layers = tuple(
+        replace(layer, inputs=tuple(products[name][0] if name in products else name for name in layer.inputs))
+        for layer in network.layers
+        if layer.name not in products
+    )
+    return replace(network, layers=layers, outputs=(*network.outputs, *(inputs[1] for inputs in products.values())))
+
+
+def fitting(row: Row, graph: Graph, board: Board, folder: Path) -> tuple[Compiled, Image] | None:
+    """The first goal with which the model fits, and its image; sizes of it, or why none fits."""
+    row.constants = sum(constants_bytes(select_kernels(graph, board, "flash")))
+    for goal in GOALS:
+        row.goal = goal
+        try:
+            compiled = compile_graph(graph, board, goal)
+            row.arena, row.lower_bound = compiled.plan.arena_bytes, compiled.plan.lower_bound
+            check_estimate(compiled.calls, compiled.plan, board, Limits())
+            image = link(compiled, folder)
+            row.regions = {name: used for name, used in image.used.items() if used}
+            row.flash, row.ram = flash_bytes(image.used, board), ram_bytes(image.used, board)
+            check_measured(image.used, board, Limits())
+        except CheckFailed as error:
+            row.refused = str(error)
+            continue
+        row.fits, row.refused = True, ""
+        return compiled, image
+    return None
+
+
+@contextmanager
+def _timed(row: Row, what: str, say: Say) -> Iterator[None]:
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        row.seconds[what] = round(time.monotonic() - start, 1)
+        say(f"{row.name}: {what} {row.seconds[what]} s")
