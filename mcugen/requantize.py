@@ -50,6 +50,8 @@ def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
     chain = _Chain(epilogue.steps, lo, hi)
     if node.type.bipolar:
         return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=chain.bits())})
+    if chain.bends():
+        return node
     form = None
     if node.type.hi - node.type.lo < _MAX_LEVELS and (other is None or (other.kind, other.scale) == ("int", node.type.scale)):
         spread = (other.lo, other.hi) if other is not None else (0, 0)
@@ -136,11 +138,18 @@ class _Chain:
             return None
         return Fixed(pre, post, post if spread != (0, 0) else None, lo, hi, mult, offset, found & proved)
 
+    def bends(self) -> bool:
+        """Whether a ReLU or a slope lies before other steps, so that no straight line follows the steps."""
+        return any(step.kind in ("clip", "slope") for step in self.steps[: self._tail()])
+
+    def _tail(self) -> int:
+        """Where the last steps begin that only clip and quantize."""
+        last = [i for i, step in enumerate(self.steps) if step.kind not in ("clip", "quantize")]
+        return last[-1] + 1 if last else 0
+
     def _saturation(self, lo: int, hi: int) -> tuple[int, int]:
         """The codes at which the last steps saturate: a ReLU before a signed quantizer raises `lo` to 0."""
-        last = [i for i, step in enumerate(self.steps) if step.kind not in ("clip", "quantize")]
-        tail = self.steps[last[-1] + 1 if last else 0 :]
-        ends = evaluate(tail, np.array([-1e30, 1e30], np.float32))
+        ends = evaluate(self.steps[self._tail() :], np.array([-1e30, 1e30], np.float32))
         return max(lo, int(ends[0])), min(hi, int(ends[1]))
 
     def _slope(self, step: float) -> Array:

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ import numpy as np
 import quicknet
 from calibrate import calibrate, made_up_images
 
+QMOBILEFACENET = {"8": 8, "4": 4, "2": 2, "mixed": mobilefacenet.MIXED}
 BUILDERS: dict[str, Callable[[], Any]] = {
     **networks.NETWORKS,
-    **mobilefacenet.NETWORKS,
+    **{f"qmobilefacenet_{name}": partial(mobilefacenet.qmobilefacenet, bits, size=112) for name, bits in QMOBILEFACENET.items()},
     **binaryfacenet.NETWORKS,
     **quicknet.NETWORKS,
     **binarydensenet.NETWORKS,

@@ -43,9 +43,9 @@ def say(text: str) -> None:
 
 def made_of(name: str) -> str:
     """Digest of what makes a model: the builders' sources and the model's name."""
-    files = [*sorted(HERE.glob("*.py")), ROOT / "examples" / "faces" / "networks.py"]
+    faces = [HERE.parent / "faces" / file for file in ("networks.py", "mobilefacenet.py")]
     digest = hashlib.sha256(name.encode())
-    for file in files:
+    for file in [*sorted(HERE.glob("*.py")), *faces]:
         if file.name not in NOT_BUILDERS:
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
