@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: setup demo test check bench bench-check fuzz faults fuzz-protocol clean
+.PHONY: setup demo test check bench bench-check zoo fuzz faults fuzz-protocol clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -28,6 +28,9 @@ bench: $(STAMP)
 
 bench-check: $(STAMP)
 	$(BIN)/python benchmarks/bench.py --check 2> /dev/null
+
+zoo: $(STAMP)
+	$(BIN)/python examples/zoo/zoo.py --networks '$(NETWORKS)' --write
 
 N ?= 150
 SEED ?= 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -62,29 +62,39 @@ class Row:
         return asdict(self)
 
 
-def measure(row: Row, path: Path, folder: Path, board_name: str, simulate: bool, say: Say) -> None:
-    """Fills the row of the model at `path`; the image goes to `folder`. A network that does not fit is measured no further."""
+CHECKS = ("qkeras", "host", "simulator")
+
+
+def measure(row: Row, path: Path, folder: Path, board_name: str, checks: Collection[str], say: Say) -> None:
+    """Fills the row of the model at `path`, with those of CHECKS that are asked for; the image goes to `folder`.
+
+    Of a network that does not fit only the reference is compared, with QKeras.
+    """
     board, images = load_board(board_name), np.load(path.with_suffix(".npz"))["images"]
     with _timed(row, "lower", say):
         network = load(path)
         count(row, network)
         graph = lower(network)
     with _timed(row, "compile", say):
-        found = fitting(row, graph, board, folder)
+        built = fitting(row, graph, board, folder)
+    if not checks:
+        return
     codes = encode_inputs(graph, [normalized(images[:HOST_SAMPLES])])
     with _timed(row, "reference", say):
-        expected = interpret(graph, codes)
-    with _timed(row, "QKeras", say):
-        truth = golden(path, normalized(images[:HOST_SAMPLES]), timeout=1800, batch=1)
-        mine = [decode(expected[name], graph[name].type) for name in graph.outputs]
-        row.qkeras = agreement(mine, list(truth.values()))
-    if found is None:
+        found = interpret(graph, codes)
+        wanted = [found[name] for name in graph.outputs]
+    if "qkeras" in checks:
+        with _timed(row, "QKeras", say):
+            truth = golden(path, normalized(images[:HOST_SAMPLES]), timeout=3600, batch=1)
+            mine = [decode(codes, graph[name].type) for codes, name in zip(wanted, graph.outputs, strict=True)]
+            row.qkeras = agreement(mine, list(truth.values()))
+    if built is None:
         return
-    compiled, image = found
-    wanted = [expected[name] for name in graph.outputs]
-    with _timed(row, "host", say):
-        row.host = agreement(HostEngine(graph, compiled.sources).run(codes), wanted)
-    if simulate:
+    compiled, image = built
+    if "host" in checks:
+        with _timed(row, "host", say):
+            row.host = agreement(HostEngine(graph, compiled.sources).run(codes), wanted)
+    if "simulator" in checks:
         with _timed(row, "simulated board", say):
             profile, outputs = profile_sample(compiled, image, [x[:1] for x in codes])
             row.milliseconds = profile.milliseconds(profile.total)

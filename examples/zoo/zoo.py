@@ -1,4 +1,4 @@
-"""Builds every network of the zoo for the board and prints one row each: python zoo.py [--networks A,B] [--write]
+"""Builds every network of the zoo for the board and prints one row each: python zoo.py [--networks A,B] [--checks C] [--write]
 
 Models and results are kept under build/zoo and made again when their builders change; a network that fails does not stop
 the others. `--write` puts the table into docs/zoo.md. Exit code 1: a network did not do what expect.py says.
@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from expect import EXPECTED, Expected
-from measure import Row, measure
+from measure import CHECKS, Row, measure
 
 from mcugen.errors import McugenError
 from mcugen.report import table
@@ -66,13 +66,13 @@ def make_model(name: str) -> Path:
     return path
 
 
-def run(name: str, board: str, simulate: bool) -> Row:
+def run(name: str, board: str, checks: list[str]) -> Row:
     """One network, whatever happens."""
     row = Row(name)
     try:
         path = make_model(name)
         row.parameters = int(json.loads(path.with_suffix(".json").read_text())["parameters"])
-        measure(row, path, BUILD / f"{name}.image", board, simulate, say)
+        measure(row, path, BUILD / f"{name}.image", board, checks, say)
     except McugenError as error:
         row.error = str(error)
     except Exception as error:  # any other failure is a bug, and must not hide the other networks
@@ -145,17 +145,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", default="", help="names, separated by commas; all by default")
     parser.add_argument("--board", default="nucleo-h743zi")
-    parser.add_argument("--no-simulator", action="store_true", help="leave out the simulated board")
+    parser.add_argument("--checks", default=",".join(CHECKS), help="what to compare beside sizes; empty for sizes alone")
     parser.add_argument("--write", action="store_true", help="put the rows into docs/zoo.md and docs/zoo.json")
     arguments = parser.parse_args()
     names = arguments.networks.split(",") if arguments.networks else list(EXPECTED)
     if unknown := [name for name in names if name not in EXPECTED]:
         parser.error(f"unknown network {unknown[0]}; known are {', '.join(EXPECTED)}")
+    checks = [each for each in arguments.checks.split(",") if each]
+    if unknown := [each for each in checks if each not in CHECKS]:
+        parser.error(f"unknown check {unknown[0]}; known are {', '.join(CHECKS)}")
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows = {row["name"]: row for row in old}
     for index, name in enumerate(names, start=1):
         say(f"[{index}/{len(names)}] {name}")
-        row = run(name, arguments.board, not arguments.no_simulator)
+        row = run(name, arguments.board, checks)
         rows[name] = {**row.json(), "surprises": surprises(row, EXPECTED[name])}
         for surprise in rows[name]["surprises"]:
             say(f"{name}: {surprise}")
