@@ -1,7 +1,7 @@
 """LFFD v2, a face detector of 20 layers and five scales: 8 bits, no normalization, two outputs a scale.
 
-Outputs, finest scale first: score (h, w, 2) and box (h, w, 4), raw. Convolutions are 3x3 with bias and ReLU; the first two
-halve the image without padding, residual pairs keep it. Widths are multiples of 64 and 128 times `width`.
+Outputs, finest scale first: score (h, w, 2) and box (h, w, 4), raw. Convolutions are 3x3 with bias and ReLU; strided ones
+are without padding as long as a window fits, residual pairs keep the size. Widths are multiples of 64 and 128 times `width`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from blocks import Model, Tensor, add, conv8, pixels, relu8
 STAGES = (64, 64, 128, 128)  # channels of the stages after the trunk; scales are read after the trunk and every stage
 
 
-def conv(x: Tensor, filters: int, name: str, stride: int = 1, size: int = 3, padding: str = "same") -> Tensor:
+def conv(x: Tensor, filters: int, name: str, stride: int = 1, size: int = 3) -> Tensor:
     """Convolution with bias and ReLU."""
+    padding = "valid" if stride == 2 and min(x.shape[1:3]) >= size else "same"
     return relu8(conv8(x, filters, size, name, strides=stride, padding=padding, use_bias=True), f"{name}_relu")
 
 
@@ -38,7 +39,7 @@ def lffd(name: str, size: tuple[int, int], width: float) -> Model:
     """`size` is (height, width) of the image in pixels."""
     image = tf.keras.Input((*size, 3), name="image")
     trunk, heads = int(64 * width), int(128 * width)
-    x = conv(conv(pixels(image), trunk, "c1", 2, padding="valid"), trunk, "c2", 2, padding="valid")
+    x = conv(conv(pixels(image), trunk, "c1", stride=2), trunk, "c2", stride=2)
     for index in range(3):
         x = pair(x, f"p{index + 1}")
     outputs = head(x, heads, "h1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from mcugen.normalise import normalise
 from mcugen.pipeline import Compiled, compile_graph, lower
 from mcugen.profiling import profile_sample
 from mcugen.reference import golden
-from mcugen.select import GOALS, select_kernels
+from mcugen.select import select_kernels
 from mcugen.toolchain import Image
 
 Say = Callable[[str], None]
@@ -65,9 +65,12 @@ class Row:
 CHECKS = ("qkeras", "host", "simulator")
 
 
-def measure(row: Row, path: Path, folder: Path, board_name: str, checks: Collection[str], say: Say) -> None:
+def measure(
+    row: Row, path: Path, folder: Path, board_name: str, goals: Sequence[str], checks: Collection[str], say: Say
+) -> None:
     """Fills the row of the model at `path`, with those of CHECKS that are asked for; the image goes to `folder`.
 
+    The first of `goals` with which it fits is taken.
     Of a network that does not fit only the reference is compared, with QKeras.
     """
     board, images = load_board(board_name), np.load(path.with_suffix(".npz"))["images"]
@@ -76,7 +79,7 @@ def measure(row: Row, path: Path, folder: Path, board_name: str, checks: Collect
         count(row, network)
         graph = lower(network)
     with _timed(row, "compile", say):
-        built = fitting(row, graph, board, folder)
+        built = fitting(row, graph, board, folder, goals)
     if not checks:
         return
     codes = encode_inputs(graph, [normalized(images[:HOST_SAMPLES])])
@@ -144,10 +147,10 @@ def _without_products(network: Network) -> Network:
     return replace(network, layers=layers, outputs=(*network.outputs, *(inputs[1] for inputs in products.values())))
 
 
-def fitting(row: Row, graph: Graph, board: Board, folder: Path) -> tuple[Compiled, Image] | None:
+def fitting(row: Row, graph: Graph, board: Board, folder: Path, goals: Sequence[str]) -> tuple[Compiled, Image] | None:
     """The first goal with which the model fits, and its image; sizes of it, or why none fits."""
     row.constants = sum(constants_bytes(select_kernels(graph, board, "flash")))
-    for goal in GOALS:
+    for goal in goals:
         row.goal = goal
         try:
             compiled = compile_graph(graph, board, goal)
