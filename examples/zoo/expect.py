@@ -16,7 +16,8 @@ LFFD_SMALL = "at 160x120 no window fits the last stage without padding; the publ
 
 @dataclass(frozen=True)
 class Expected:
-    """`goals`: what to build for, until it fits. `mmacs`: millions of MAC by what they are, "1" for 1-bit weights, "other", or "all"; `weight_bits`: exact.
+    """`mmacs`: millions of MAC by what they are, "1" for 1-bit weights, "other", or "all". `goals`: what to build for, until
+    it fits. `weight_bits`: exact.
 
     `flash`, `ram`: limits in bytes of the whole image. `refused`: no image of it fits the board. `note`: what to know.
     """
