@@ -22,7 +22,7 @@ from mcugen.profile.report import Profile
 from mcugen.profiling import profile_image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from shapes import SHAPES, Shape, network
+from shapes import SHAPES, SUBBYTE, Shape, network
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bench.json"
@@ -65,16 +65,16 @@ def measure_network(name: str, toolchain: str) -> dict[str, Any]:
     }
 
 
-def measure_all(toolchains: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Results by toolchain and row."""
+def measure_all(toolchains: tuple[str, ...], only: str = "") -> dict[str, dict[str, Any]]:
+    """Results by toolchain and row; of rows whose name contains `only`."""
     found: dict[str, dict[str, Any]] = {}
     for toolchain in toolchains:
         rows = found.setdefault(toolchain, {})
-        for shape in SHAPES:
+        for shape in (shape for shape in (*SHAPES, *SUBBYTE) if only in shape.name):
             rows[shape.name] = measure_shape(shape, toolchain)
             print(f"{toolchain}: {shape.name}: {rows[shape.name]['modelled_cycles']:,} modelled cycles", file=sys.stderr)
         for title, file in NETWORKS.items():
-            if (ROOT / "examples" / "faces" / file).exists():
+            if only in title and (ROOT / "examples" / "faces" / file).exists():
                 rows[title] = measure_network(file, toolchain)
     return found
 
@@ -87,6 +87,8 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
         lines += ["", f"### {toolchain}", "", "| layer | kernel | MAC | instructions | modelled cycles | inst/MAC | MAC/cycle "
                   "| to CMSIS-NN, instructions | to CMSIS-NN, cycles | target |", "|" + "---|" * 10]  # fmt: skip
         for name, row in rows.items():
+            if name in {shape.name for shape in SUBBYTE}:
+                continue
             theirs, cycles, target = known.get(name, (*CMSIS_NN.get(name, (None, None)), None))
             ratio = [
                 f"{row['instructions'] / theirs:.2f}" if theirs else "",
@@ -98,7 +100,19 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
                 f"{row['instructions'] / row['macs']:.3f} | {row['macs'] / row['modelled_cycles']:.2f} | "
                 f"{ratio[0]} | {ratio[1]} | {goal} |"
             )
+        lines += _subbyte_table(rows)
     return "\n".join([*lines, ""])
+
+
+def _subbyte_table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Weights of 2 and 4 bits; w4a8: 4-bit weights, 8-bit activations. Targets: instructions and cycles a MAC."""
+    lines = ["", "| layer | kernel | MAC | instructions | modelled cycles | inst/MAC | cycles/MAC | target |", "|" + "---|" * 8]
+    for shape in (shape for shape in SUBBYTE if shape.name in rows):
+        row, goal = rows[shape.name], shape.absolute
+        each = f"{row['instructions'] / row['macs']:.3f} | {row['modelled_cycles'] / row['macs']:.3f}"
+        totals = f"{row['macs']:,} | {row['instructions']:,} | {row['modelled_cycles']:,}"
+        lines.append(f"| {shape.name} | {row['kernel']} | {totals} | {each} | {f'{goal[0]} / {goal[1]}' if goal else ''} |")
+    return lines
 
 
 def worse(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[str]:
@@ -113,19 +127,28 @@ def worse(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> lis
     return found
 
 
+def kept(only: str, inverse: bool) -> dict[str, dict[str, Any]]:
+    """The stored rows whose name contains `only`; the others if `inverse`."""
+    stored = json.loads(RESULTS.read_text())
+    return {key: {n: row for n, row in rows.items() if (only in n) != inverse} for key, rows in stored.items()}
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--write", action="store_true")
     arguments.add_argument("--check", action="store_true")
     arguments.add_argument("--toolchains", default="gcc,zig")
+    arguments.add_argument("--only", default="", metavar="TEXT", help="rows whose name contains TEXT; --write keeps the others")
     options = arguments.parse_args()
-    found = measure_all(tuple(options.toolchains.split(",")))
+    found = measure_all(tuple(options.toolchains.split(",")), options.only)
     print(page_table(found))
     if options.check:
-        failures = worse(json.loads(RESULTS.read_text()), found)
+        failures = worse(kept(options.only, inverse=False), found)
         print("\n".join(failures) or "no row is more than 2% worse than benchmarks/results/bench.json")
         return 1 if failures else 0
     if options.write:
+        before = kept(options.only, inverse=True)
+        found = {toolchain: {**before.get(toolchain, {}), **rows} for toolchain, rows in found.items()}
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
         text = PAGE.read_text()
         start, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])

@@ -33,6 +33,8 @@ class Shape:
     weights: str = BITS8
     activations: str = ACT8
     groups: int = 1
+    takes: str = ""  # quantizer of the layer's input, where it is not the usual one
+    absolute: tuple[float, float] | None = None  # targets without CMSIS-NN: inst/MAC and modelled cycles/MAC
 
 
 SHAPES = (
@@ -60,6 +62,22 @@ SHAPES = (
     Shape("binary depthwise 3x3 24x24x64 to bits", "binary_depthwise", 24, 64, 64, 3, activations=SIGN),
 )  # fmt: skip
 
+RELU4, RELU2 = "quantized_relu(4,2)", "quantized_relu(2,1)"
+BITS4, BITS2, TERNARY = "quantized_bits(4,0,1,alpha=1)", "quantized_bits(2,0,1,alpha=1)", "ternary(alpha=1)"
+_WIDTHS = (
+    ("w4a8", BITS4, ACT8, ACT8, (1.4, 0.80)),
+    ("w4a4", BITS4, RELU4, RELU4, (1.05, 0.70)),
+    ("w2a2", BITS2, RELU2, RELU2, (0.8, 0.55)),
+    ("ternary a8", TERNARY, ACT8, ACT8, None),
+    ("ternary a1", TERNARY, SIGN, RELU4, None),
+)
+_SIZES = (("conv 3x3 12x12 64->64", 12, 64, 64, 3), ("pointwise 12x12 64->128", 12, 64, 128, 1))
+SUBBYTE = tuple(
+    Shape(f"{width} {name}", "conv", *sizes, weights=weights, activations=made, takes=taken, absolute=goal)
+    for width, weights, taken, made, goal in _WIDTHS
+    for name, *sizes in _SIZES
+)
+
 
 def _quantizer(text: str) -> Quantizer:
     found = parse(text, "bench")
@@ -76,7 +94,8 @@ def network(shape: Shape) -> Network:
     first = "quantized_bits(8,0,1)" if shape.kind != "dense" else ACT8
     if shape.kind == "dense":
         layers = [Layer("image", "InputLayer", {"shape": (depth,)}, ())]
-    layers.append(Layer("x", "QActivation", {"activation": _quantizer(ACT8 if binary else first)}, ("image",)))
+    first = shape.takes or (ACT8 if binary else first)
+    layers.append(Layer("x", "QActivation", {"activation": _quantizer(first)}, ("image",)))
     source = "x"
     if binary:
         layers.append(Layer("sign", "QActivation", {"activation": _quantizer(SIGN)}, ("x",)))

@@ -100,7 +100,12 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         "lowest": _lowest(sources[0]),
         "load": lambda pointer, index: _load(sources[0], pointer, index, bool(node.attrs.get("sign_input"))),
         "element": lambda pixel, c: _element(sources[0], "in", pixel, c),
-        "store": lambda pixel, c, value: _store(node, sources, stage is not None, name, pixel, c, value),
+        "finished": lambda pixel, c, value: _finished(node, sources, stage is not None, name, pixel, c, value),
+        "put": lambda pixel, c, value: _put(node.type, pixel, c, value),
+        "store": lambda pixel, c, value: _put(
+            node.type, pixel, c, _finished(node, sources, stage is not None, name, pixel, c, value)
+        ),
+        "operand": lambda k, pixel, c: _element(sources[k], f"in{k}" if k else "in", pixel, c),
         "stage": stage,
         **call.kernel.params(node, sources),
     }
@@ -147,23 +152,27 @@ def _element(kind: TensorType, pointer: str, pixel: str, c: str) -> str:
     return f"{pointer}[({pixel}) * {kind.channels} + {c}]"
 
 
-def _store(
+def _finished(
     node: Node, sources: Sequence[TensorType], staged: bool, name: str, pixel: str, c: str, value: str
 ) -> str:
-    """The statement that stores channel `c` of `pixel`; staged values pass through NAME_out first."""
-    if staged:
-        others = []
-        for k, kind in enumerate(sources[1:], 1):
-            text = _element(kind, f"in{k}", pixel, c)
-            others.append(f", (int32_t)({text}) * 2 - 1" if kind.layout == "words" else f", {text}")
-        others += [", count"] if "counts" in node.attrs else []
-        value = f"{name}_out({value}, {c}{''.join(others)})"
-    if node.type.layout == "words":
-        return f"mcu_put_bit(out + ({pixel}) * {node.type.stride}, {c}, (int32_t)({value}));"
-    if node.type.layout == "packed":
-        put = f"mcu_put_field(out + ({pixel}) * {node.type.stride}, {c}, {value}"
-        return f"{put}, {node.type.bits}, {int(node.type.whole)});"
-    return f"out[({pixel}) * {node.type.channels} + {c}] = ({node.type.c_type}){value};"
+    """The code of channel `c` of `pixel`; staged values pass through NAME_out."""
+    if not staged:
+        return value
+    others = []
+    for k, kind in enumerate(sources[1:], 1):
+        text = _element(kind, f"in{k}", pixel, c)
+        others.append(f", (int32_t)({text}) * 2 - 1" if kind.layout == "words" else f", {text}")
+    others += [", count"] if "counts" in node.attrs else []
+    return f"{name}_out({value}, {c}{''.join(others)})"
+
+
+def _put(kind: TensorType, pixel: str, c: str, value: str) -> str:
+    """The statement that stores the code of channel `c` of `pixel`."""
+    if kind.layout == "words":
+        return f"mcu_put_bit(out + ({pixel}) * {kind.stride}, {c}, (int32_t)({value}));"
+    if kind.layout == "packed":
+        return f"mcu_put_field(out + ({pixel}) * {kind.stride}, {c}, {value}, {kind.bits}, {int(kind.whole)});"
+    return f"out[({pixel}) * {kind.channels} + {c}] = ({kind.c_type}){value};"
 
 
 def _invocation(call: Call, name: str, plan: Plan) -> str:

@@ -12,6 +12,7 @@ from mcugen.kernels.bytes_pool import FastAvgPool, FastMaxPool
 from mcugen.kernels.int8_conv import FastConv
 from mcugen.kernels.int8_dense import FastDense
 from mcugen.kernels.int8_depthwise import FastDepthwise, FastGlobalDepthwise
+from mcugen.kernels.subbyte_conv import FieldsConv, NestedConv
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Kernel
 
@@ -38,8 +39,14 @@ BYTES: dict[str, tuple[Kernel, ...]] = {
     "pad": (FastPad("fast", "fast_pad.c.j2"),),
     "resize": (FastResize("fast", "fast_resize.c.j2"),),
 }
+SUBBYTE: dict[str, tuple[Kernel, ...]] = {
+    "conv2d": (
+        FieldsConv("fields", "subbyte_conv.c.j2", code_bytes=1500),
+        NestedConv("nested", "subbyte_conv.c.j2", code_bytes=1500),
+    ),
+}
 
 
 def kernels_of(op: str) -> tuple[Kernel, ...]:
     """All kernels of an operator; of equal cost, the first is chosen."""
-    return (*OPERATORS[op].kernels, *(kernel for kind in (INT8, BINARY, BYTES) for kernel in kind.get(op, ())))
+    return (*OPERATORS[op].kernels, *(kernel for kind in (INT8, BINARY, BYTES, SUBBYTE) for kernel in kind.get(op, ())))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.finish import ASKED, GUARDED, PLAIN, REACH, Finish, finish_of
-from mcugen.kernels.int8_pack import Packed, mix, pack_pairs, takes
+from mcugen.kernels.int8_pack import Packed, mix, narrow, pack_pairs, takes
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import lead
@@ -104,7 +104,7 @@ class FastConv(Kernel):
         left, right = node.attrs["pads"][2:]
         kw = node.attrs["weights"].shape[1]
         plain = node.attrs["groups"] == 1 and (node.attrs["dilation"][1] == 1 or kw == 1)
-        return plain and max(left, right) < kw and takes(node, sources)
+        return plain and max(left, right) < kw and takes(node, sources) and not narrow(node)
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources, guarded=True)

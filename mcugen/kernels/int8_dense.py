@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcugen.ir import Node, TensorType
-from mcugen.kernels.int8_pack import Packed, mix, pack_pairs, takes, whole_image
+from mcugen.kernels.int8_pack import Packed, mix, narrow, pack_pairs, takes, whole_image
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import residual_in_place
 
@@ -18,7 +18,7 @@ class FastDense(Kernel):
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         plain = whole_image(node, sources[0]) and node.attrs["groups"] == 1
-        return plain and takes(node, sources) and not self._packed(node, sources).split
+        return plain and takes(node, sources) and not narrow(node) and not self._packed(node, sources).split
 
     def _packed(self, node: Node, sources: Sequence[TensorType]) -> Packed:
         rows = mix(node.attrs["weights"].reshape(-1, node.type.channels).T)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.ops.conv2d import geometry
+from mcugen.packing import weight_bits
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def eight_bits(source: TensorType) -> bool:
 def takes(node: Node, sources: Sequence[TensorType]) -> bool:
     weights: Int = node.attrs["weights"]
     return eight_bits(sources[0]) and bool(weights.min() >= -128 and weights.max() <= 127)
+
+
+def narrow(node: Node) -> bool:
+    """Whether the weights are stored in fewer bits than the 8 they would take here (mcugen/kernels/subbyte_conv.py)."""
+    return weight_bits(node.attrs["weight_type"]) <= 4
 
 
 def mix(rows: Int) -> Int:
