@@ -17,6 +17,7 @@ from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.subbyte_pack import EIGHT, pack_fields, pack_nested, padded, parts_of
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
+from mcugen.ops.overlap import lead, window_marks
 from mcugen.packing import weight_bits
 from mcugen.shapes import image
 
@@ -105,6 +106,14 @@ class _SubbyteConv(Kernel):
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
         return residual_in_place(node, sources)
 
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        if i:
+            return None
+        cut = self.cut(node, sources[0])
+        low, ends = window_marks(node, sources[0])
+        first = np.arange(0, len(low), cut.groups * cut.pixels)
+        return lead(np.minimum.reduceat(low, first), ends[np.append(first[1:], len(low)) - 1], reads_first=True)
+
 
 def _fast(node: Node, sources: Sequence[TensorType]) -> Fixed | None:
     """The integer form of the output stage that these kernels compute by themselves."""
@@ -165,9 +174,11 @@ class FieldsConv(_SubbyteConv):
         cut = self.cut(node, sources[0])
         taps = int(np.prod(node.attrs["weights"].shape[:2]))
         groups, pairs = -(-_pixels(node) // cut.pixels), -(-node.type.channels // 2)
+        whole, rest = divmod(sources[0].channels, 32 // sources[0].bits)
+        filling = taps * (whole * 32 / sources[0].bits * 3.0 + rest * 4 + (20 if rest else 15))
         turn = 32.0 if cut.bits == 4 else 30.0
         inner = cut.parts * (cut.terms / EIGHT * turn + 60) + 2 * cut.pixels * 8
-        return float(groups * (cut.pixels * (cut.taps * 3.0 + 15 * taps) + 300 + pairs * inner))
+        return float(groups * (cut.pixels * filling + 400 + pairs * inner))
 
 
 class NestedConv(_SubbyteConv):

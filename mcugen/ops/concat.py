@@ -35,7 +35,7 @@ class GenericConcat(Kernel):
 
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         """Each pixel moves towards the front, the last one least."""
-        return pixel_lead(node, sources[i]) if node.type.layout == "words" else node.type.bytes - sources[i].bytes
+        return pixel_lead(node, sources[i]) if node.type.layout != "hwc" else node.type.bytes - sources[i].bytes
 
 
 Concat.kernels = (GenericConcat("generic", "concat.c.j2"),)

@@ -207,7 +207,7 @@ def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], str(_layer(node.name)))
         if counts.modelled_cycles > 3000:
             ratios[node.name] = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
-    assert all(0.6 < ratio < 1.6 for ratio in ratios.values()), " ".join(f"{n}:{r:.2f}" for n, r in ratios.items())
+    assert all(0.5 < ratio < 1.7 for ratio in ratios.values()), " ".join(f"{n}:{r:.2f}" for n, r in ratios.items())
 
 
 def _entry(call: Call, function: str) -> str:
