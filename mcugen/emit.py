@@ -17,6 +17,7 @@ from mcugen.ir import Graph, Node, TensorType
 from mcugen.ops.base import Call
 from mcugen.plan import Plan
 from mcugen.resources import data_dir
+from mcugen.shapes import image
 from mcugen.stage import Table, c_float, make_stage
 
 
@@ -86,12 +87,14 @@ def _template(env: jinja2.Environment, name: str, context: Mapping[str, Any]) ->
 
 def _render(env: jinja2.Environment, call: Call, name: str) -> str:
     node, sources = call.node, call.sources
+    if call.kernel.parts:
+        return _render_parts(env, call, name)
     stage = make_stage(node, sources, name, call.kernel.asked_channels(node, sources)) if "epilogue" in node.attrs else None
     context: dict[str, Any] = {
         "name": name,
         "layer": node.name,
         "kernel": call.kernel.name,
-        "arguments": _arguments(node, sources, call.scratch_bytes),
+        "arguments": _arguments(node, sources, call.scratch_bytes, by_rows=call.kernel.rows > 0),
         "in_type": sources[0].c_type,
         "in_stride": sources[0].stride,
         "out_type": node.type.c_type,
@@ -107,8 +110,10 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         ),
         "operand": lambda k, pixel, c: _element(sources[k], f"in{k}" if k else "in", pixel, c),
         "stage": stage,
+        **_rows(call),
         **call.kernel.params(node, sources),
     }
+    context.setdefault("end_row", context.get("out_h"))
     for part, source, argument in zip(context.get("parts", ()), sources, _inputs(sources), strict=False):
         part["load"] = _element(source, argument, "pixel", "c")
     tables = [Table(f"{name}_{c.name}", c.c_type, c.values) for c in call.constants]
@@ -121,14 +126,32 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
     return "".join([f"/* {node.name}: {node.op}, kernel {call.kernel.name} */\n", *declared, text])
 
 
+def _render_parts(env: jinja2.Environment, call: Call, name: str) -> str:
+    """A chain by bands of rows: the parts' functions, which take the rows to compute, then the one that calls them."""
+    bodies = [_render(env, part, f"{name}_p{i}") for i, part in enumerate(call.kernel.parts)]
+    arguments = _arguments(call.node, call.sources, call.scratch_bytes)
+    context = {"name": name, "arguments": arguments, **call.kernel.params(call.node, call.sources)}
+    return "\n".join([*bodies, _template(env, f"kernels/{call.kernel.template}", context)])
+
+
+def _rows(call: Call) -> dict[str, str]:
+    """The rows and pixels of the output that a function computes: all, or those of its last two arguments."""
+    height, width, _ = image(call.node.type.shape)
+    if call.kernel.rows:
+        pixels = {"first_pixel": f"row_begin * {width}", "end_pixel": f"row_end * {width}"}
+        return {"first_row": "row_begin", "end_row": "row_end", **pixels}
+    return {"first_row": "0", "first_pixel": "0", "end_pixel": str(height * width)}
+
+
 def _inputs(sources: Sequence[TensorType]) -> list[str]:
     return ["in", *(f"in{k}" for k in range(1, len(sources)))]
 
 
-def _arguments(node: Node, sources: Sequence[TensorType], scratch: int) -> str:
+def _arguments(node: Node, sources: Sequence[TensorType], scratch: int, by_rows: bool = False) -> str:
     parts = [f"const {s.c_type} *{n}" for s, n in zip(sources, _inputs(sources), strict=True)]
     parts.append(f"{node.type.c_type} *out")
-    return ", ".join([*parts, "void *scratch"] if scratch else parts)
+    parts += ["void *scratch"] if scratch else []
+    return ", ".join([*parts, *(["int32_t row_begin", "int32_t row_end"] if by_rows else [])])
 
 
 def _lowest(kind: TensorType) -> str:

@@ -9,15 +9,17 @@ from pathlib import Path
 from mcugen.absorb import absorb_signs
 from mcugen.boards import load_board
 from mcugen.emit import Sources, emit, graph_digest
+from mcugen.errors import CheckFailed
 from mcugen.fuse import fuse
 from mcugen.idle import drop_idle
 from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
 from mcugen.normalise import normalise
 from mcugen.ops.base import Call
-from mcugen.plan import Plan, plan_memory
+from mcugen.plan import Plan, largest_room, plan_memory
 from mcugen.quantise import InputGrid, quantise
 from mcugen.requantize import requantize
+from mcugen.save_ram import save_ram
 from mcugen.select import select_kernels
 
 
@@ -49,7 +51,15 @@ def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapp
     """Kernels, memory and C for an integer graph."""
     shaped = absorb_signs(graph) if goal == "time" else graph
     calls = select_kernels(shaped, board, goal)
-    plan = plan_memory(shaped, calls, board, reserved, goal)
+    if goal == "ram":
+        calls = save_ram(shaped, calls)
+    try:
+        plan = plan_memory(shaped, calls, board, reserved, goal)
+    except CheckFailed:
+        if goal == "ram":
+            raise
+        calls = save_ram(shaped, calls, largest_room(board, reserved), swap=False)
+        plan = plan_memory(shaped, calls, board, reserved, goal)
     return Compiled(graph, board, calls, plan, emit(shaped, calls, plan, graph_digest(graph)), goal)
 
 

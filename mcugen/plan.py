@@ -73,8 +73,7 @@ def plan_memory(
     Raises:
         CheckFailed: a buffer fits no bank; names the buffer and the banks.
     """
-    taken = firmware_bytes(board) if reserved is None else reserved
-    room = {region.name: region.size - taken.get(region.name, 0) for region in arena_regions(board)}
+    room = free_bytes(board, reserved)
     buffers = make_buffers(graph, calls, keep_inputs)
     barred = tuple(region.name for region in arena_regions(board) if "no_io" in region.use)
     ends = {*graph.inputs, *graph.outputs}
@@ -90,6 +89,16 @@ def plan_memory(
     plan = Plan(places, tuple(bank for bank in room if any(p.bank == bank for p in places)), bound, len(calls), optimal)
     check_places(graph, calls, plan.of, {bank: plan.bank_bytes(bank) for bank in plan.banks}, keep_inputs)
     return plan
+
+
+def free_bytes(board: Board, reserved: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Bytes of every memory for tensors that stack and firmware leave free, in order of preference."""
+    taken = firmware_bytes(board) if reserved is None else reserved
+    return {region.name: region.size - taken.get(region.name, 0) for region in arena_regions(board)}
+
+
+def largest_room(board: Board, reserved: Mapping[str, int] | None = None) -> int:
+    return max(free_bytes(board, reserved).values())
 
 
 def arena_regions(board: Board) -> list[Region]:

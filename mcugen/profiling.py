@@ -65,7 +65,7 @@ def _profile(compiled: Compiled, measured: Measurement) -> Profile:
 
 def _about(call: Call, compiled: Compiled) -> dict[str, object]:
     node, source = call.node, call.sources[0]
-    macs = OPERATORS[node.op].macs(node, call.sources)
+    macs = sum(OPERATORS[part.node.op].macs(part.node, part.sources) for part in call.parts)
     bits = f"{_bits(source.lo, source.hi)}x{weight_bits(node.attrs['weight_type'])}" if macs else ""
     return {
         "name": node.name,

@@ -58,7 +58,7 @@ def _layers(compiled: Compiled, sizes: Sequence[LayerSize]) -> list[dict[str, An
                 "kernel": call.kernel.name,
                 "output": list(node.type.shape),
                 "type": node.type.stored,
-                "macs": OPERATORS[node.op].macs(node, call.sources),
+                "macs": sum(OPERATORS[part.node.op].macs(part.node, part.sources) for part in call.parts),
                 "weight_bytes": size.weights,
                 "table_bytes": size.tables,
                 "code_bytes": size.code,

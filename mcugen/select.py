@@ -32,9 +32,18 @@ def select_kernels(graph: Graph, board: Board, goal: str = "time") -> tuple[Call
     return tuple(calls)
 
 
-def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
+def kernels_for(node: Node, sources: tuple[TensorType, ...]) -> list[Kernel]:
+    """Every kernel that can compute the node, fastest first."""
+    return sorted(_applying(node, sources), key=lambda kernel: kernel.cycles(node, sources))
+
+
+def _applying(node: Node, sources: tuple[TensorType, ...]) -> list[Kernel]:
     signs = bool(node.attrs.get("sign_input"))
-    kernels = [k for k in kernels_of(node.op) if k.applies(node, sources) and (k.takes_signs or not signs)]
+    return [k for k in kernels_of(node.op) if k.applies(node, sources) and (k.takes_signs or not signs)]
+
+
+def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:
+    kernels = _applying(node, sources)
     if not kernels:
         kinds = ", ".join(f"{source.stored} {source.shape}" for source in sources)
         raise McugenError(node.name, f"no {node.op} kernel takes {kinds}", "use 8 or 16 bits in the layers before it")

@@ -44,6 +44,8 @@ def _tap_cycles(node: Node, each: float) -> float:
 
 
 class FastMaxPool(Kernel):
+    by_rows = True
+
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return _applies(node, sources[0])
 
@@ -59,6 +61,8 @@ class FastMaxPool(Kernel):
 
 class FastAvgPool(Kernel):
     """Sums in halfwords, widened before they can overflow."""
+
+    by_rows = True
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return _applies(node, sources[0]) and node.attrs["size"][1] <= LONGEST

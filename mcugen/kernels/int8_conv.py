@@ -55,9 +55,10 @@ class _Layout:
         return not self.packed.split and reach <= REACH
 
 
-def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None) -> _Layout:
+def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None, rows: int) -> _Layout:
     g = geometry(node, sources[0])
-    flat = g["kh"] == g["kw"] == g["sh"] == g["sw"] == 1 and not any(node.attrs["pads"])
+    height = rows or g["out_h"]
+    flat = g["kh"] == g["kw"] == g["sh"] == g["sw"] == 1 and not rows and not any(node.attrs["pads"])
     if flat:
         pixels = g["in_h"] * g["in_w"]
         g |= {"in_h": 1, "in_w": pixels, "out_h": 1, "out_w": pixels}
@@ -76,8 +77,8 @@ def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None) ->
         tile = -(-tile // (-(-tile // room) * 3)) * 3
     layout = _Layout(g, flat, mixed, column, tile, 1, packed)
     if tile == g["out_w"] and packed.words.nbytes >= TILE_BYTES:
-        deep = min(g["out_h"], max(1, DEEP_BYTES // (2 * layout.row)))
-        layout = replace(layout, deep=-(-g["out_h"] // -(-g["out_h"] // deep)))
+        deep = min(height, max(1, DEEP_BYTES // (2 * layout.row)))
+        layout = replace(layout, deep=-(-height // -(-height // deep)))
     return layout
 
 
@@ -100,6 +101,8 @@ def _cut(width: int, triples: bool) -> tuple[int, int, int]:
 class FastConv(Kernel):
     """Any kernel, strides and channels: windows widened to int16 columns, two channels by three pixels at a time."""
 
+    by_rows = True
+
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         left, right = node.attrs["pads"][2:]
         kw = node.attrs["weights"].shape[1]
@@ -112,7 +115,7 @@ class FastConv(Kernel):
 
     def _plan(self, node: Node, sources: Sequence[TensorType]) -> tuple[Finish | None, _Layout]:
         finish = self._finish(node, sources)
-        return finish, _layout(node, sources, finish)
+        return finish, _layout(node, sources, finish, self.rows)
 
     def asked_channels(self, node: Node, sources: Sequence[TensorType]) -> Array | None:
         finish = self._finish(node, sources)
@@ -131,11 +134,12 @@ class FastConv(Kernel):
         finish, layout = self._plan(node, sources)
         g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
         ways = [way for part in parts for way in part["ways"]]
-        rest = g["out_h"] % layout.deep
+        some = f"(row_end - y < {layout.deep} ? row_end - y : {layout.deep})"
+        rest = 0 if self.rows else g["out_h"] % layout.deep
         return {
             **g, "flat": layout.flat, "mixed": int(layout.mixed), "column": layout.column, "step": layout.step,
             "tile": layout.tile, "deep": layout.deep, "row_size": layout.row,
-            "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else str(layout.deep),
+            "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else some if self.rows else str(layout.deep),
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "parts": parts,
             "row_ways": list({way["how"]: way for way in ways if way["row"]}.values()),

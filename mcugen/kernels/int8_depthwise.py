@@ -22,11 +22,13 @@ LINE_BYTES = 32
 class FastDepthwise(Kernel):
     """Depthwise 3x3, one filter a channel, steps of 1 or 2 along a row: planes of int16, two pixels at a time."""
 
+    by_rows = True
+
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         kh, kw, _, multiplier = node.attrs["weights"].shape
         plain = (kh, kw, multiplier) == (3, 3, 1) and tuple(node.attrs["dilation"]) == (1, 1)
         plain = plain and node.attrs["strides"][1] in (1, 2) and max(node.attrs["pads"][2:]) <= 1
-        return plain and takes(node, sources) and _strips(node, sources[0])["pitch"] < 256
+        return plain and takes(node, sources) and _strips(node, sources[0], self.rows)["pitch"] < 256
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources)
@@ -45,14 +47,15 @@ class FastDepthwise(Kernel):
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        return {**_strips(node, sources[0]), "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
+        strips = _strips(node, sources[0], self.rows)
+        return {**strips, "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        g = _strips(node, sources[0])
+        g = _strips(node, sources[0], self.rows)
         return int(((g["strip"] - 1) * g["sh"] + 3) * 8 * g["pitch"] + 16)
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
-        g = _strips(node, sources[0])
+        g = _strips(node, sources[0], self.rows)
         strips = [min(g["strip"], g["out_h"] - first) for first in range(0, g["out_h"], g["strip"])]
         rows = sum((strip - 1) * g["sh"] + 3 for strip in strips)
         widening = rows * -(-g["out_c"] // 4) * (5.0 * g["pitch"] + 10)
@@ -65,10 +68,10 @@ class FastDepthwise(Kernel):
 
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         """A step is a strip, whose channels are read and written in turn."""
-        return row_lead(node, sources[0], _strips(node, sources[0])["strip"]) if i == 0 else None
+        return row_lead(node, sources[0], _strips(node, sources[0], self.rows)["strip"]) if i == 0 else None
 
 
-def _strips(node: Node, source: TensorType) -> dict[str, Any]:
+def _strips(node: Node, source: TensorType, rows: int) -> dict[str, Any]:
     """Geometry; elements from channel to channel of a widened row; rows of output made from one strip of input."""
     g = geometry(node, source)
     right = node.attrs["pads"][3]
@@ -76,7 +79,8 @@ def _strips(node: Node, source: TensorType) -> dict[str, Any]:
     touched = min(g["in_c"], LINE_BYTES)  # bytes of a pixel that four channels draw into the cache
     room = (STRIP_BYTES // touched - (3 - g["sh"]) * g["in_w"]) // (g["sh"] * g["in_w"] + g["out_w"])
     strip = max(1, min(room, (PLANES_BYTES // (8 * pitch) - 3) // g["sh"] + 1))
-    return {**g, "right": right, "pitch": pitch, "strip": -(-g["out_h"] // -(-g["out_h"] // strip))}
+    height = rows or g["out_h"]
+    return {**g, "right": right, "pitch": pitch, "strip": -(-height // -(-height // strip))}
 
 
 class FastGlobalDepthwise(Kernel):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Kernel:
 
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
     `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
+    `by_rows`: can compute some rows at a time; `rows`: how many it is given then, 0 where it computes all in one call;
+    `parts`: the calls that it runs so (mcugen/bands.py).
     """
 
     name: str
@@ -36,6 +39,9 @@ class Kernel:
     takes_signs: bool = False
     code_bytes: int = 400
     input_first: bool = False
+    rows: int = 0
+    parts: tuple[Call, ...] = ()
+    by_rows: ClassVar[bool] = False
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return True
@@ -79,10 +85,24 @@ class Call:
     rejected: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def parts(self) -> tuple[Call, ...]:
+        """The calls that it runs by bands of rows; itself where it is a plain one."""
+        return self.kernel.parts or (self,)
+
+    @cached_property
     def constants(self) -> tuple[Constant, ...]:
         return self.kernel.constants(self.node, self.sources)
 
-    @property
+    @cached_property
+    def cycles(self) -> float:
+        return self.kernel.cycles(self.node, self.sources)
+
+    @cached_property
+    def leads(self) -> tuple[int | None, ...]:
+        """`Kernel.lead_bytes` of every input."""
+        return tuple(self.kernel.lead_bytes(self.node, self.sources, i) for i in range(len(self.sources)))
+
+    @cached_property
     def scratch_bytes(self) -> int:
         return self.kernel.scratch_bytes(self.node, self.sources)
 

@@ -118,7 +118,7 @@ def _lead(call: Call, source: str, group: Mapping[str, str]) -> int | None:
         return None
     i = call.node.inputs.index(source)
     kind = call.sources[i]
-    return call.kernel.lead_bytes(call.node, call.sources, i) if _same_memory(kind, call.node.type) else None
+    return call.leads[i] if _same_memory(kind, call.node.type) else None
 
 
 def _same_memory(a: TensorType, b: TensorType) -> bool:
