@@ -110,6 +110,7 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         ),
         "operand": lambda k, pixel, c: _element(sources[k], f"in{k}" if k else "in", pixel, c),
         "stage": stage,
+        "by_rows": call.kernel.rows > 0,
         **_rows(call),
         **call.kernel.params(node, sources),
     }

@@ -20,8 +20,6 @@ from mcugen.shapes import image
 class CompareMap(GenericMap):
     """Signs, and other comparisons of each code with its channel's threshold."""
 
-    by_rows = False
-
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         source = sources[0]
         bytes_in = source.kind == "int" and source.bits == 8 and source.layout == "hwc" and len(sources) == 1

@@ -66,7 +66,7 @@ def test_face_networks_by_rows(name: str, goal: str) -> None:
     graph = integer_graph(FACES / f"{name}.h5")
     calls = all_chains(graph, select_kernels(graph, BOARD, goal), 2)
     kernels = {f"{part.node.op} {part.kernel.name}" for call in calls if call.kernel.parts for part in call.parts}
-    wanted = {"conv2d fast", "depthwise fast"} if goal == "time" else {"conv2d generic", "conv2d xnor", "map generic"}
+    wanted = {"conv2d fast", "depthwise fast"} if goal == "time" else {"conv2d generic", "conv2d xnor", "map compare"}
     assert wanted <= kernels
     plan = plan_memory(graph, calls, BOARD)
     codes = random_codes(graph, 1)
