@@ -25,10 +25,10 @@ INT8: dict[str, tuple[Kernel, ...]] = {
 }
 BINARY: dict[str, tuple[Kernel, ...]] = {
     "conv2d": (
-        BinaryConv("tables", "fast_binary_conv.c.j2", takes_signs=True, code_bytes=5000, input_first=True),
-        BinarySets("sets", "fast_binary_sets.c.j2", takes_signs=True, code_bytes=3000, input_first=True),
+        BinaryConv("tables", "fast_binary_conv.c.j2", takes_signs=True, code_bytes=3500, input_first=True),
+        BinarySets("sets", "fast_binary_sets.c.j2", takes_signs=True, code_bytes=1700, input_first=True),
     ),
-    "depthwise": (BinaryDepthwise("planes", "fast_binary_depthwise.c.j2", code_bytes=700),),
+    "depthwise": (BinaryDepthwise("planes", "fast_binary_depthwise.c.j2", code_bytes=1200),),
     "map": (CompareMap("compare", "fast_bits.c.j2"),),
 }
 BYTES: dict[str, tuple[Kernel, ...]] = {
