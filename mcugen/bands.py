@@ -167,7 +167,7 @@ def fuse_rows(calls: Sequence[Call], band: int) -> Call:
     parts = []
     for i, call in enumerate(calls):
         rows = max(step[i].end - step[i].begin for step in steps)
-        parts.append(replace(call, kernel=replace(call.kernel, rows=max(rows, 1))))
+        parts.append(replace(call, kernel=replace(call.kernel, band_rows=max(rows, 1))))
     inside = {call.node.name for call in calls[:-1]}
     outside: dict[str, TensorType] = {}
     for call in calls:

@@ -94,7 +94,7 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         "name": name,
         "layer": node.name,
         "kernel": call.kernel.name,
-        "arguments": _arguments(node, sources, call.scratch_bytes, by_rows=call.kernel.rows > 0),
+        "arguments": _arguments(node, sources, call.scratch_bytes, by_rows=call.kernel.band_rows > 0),
         "in_type": sources[0].c_type,
         "in_stride": sources[0].stride,
         "out_type": node.type.c_type,
@@ -110,7 +110,7 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
         ),
         "operand": lambda k, pixel, c: _element(sources[k], f"in{k}" if k else "in", pixel, c),
         "stage": stage,
-        "by_rows": call.kernel.rows > 0,
+        "by_rows": call.kernel.band_rows > 0,
         **_rows(call),
         **call.kernel.params(node, sources),
     }
@@ -138,7 +138,7 @@ def _render_parts(env: jinja2.Environment, call: Call, name: str) -> str:
 def _rows(call: Call) -> dict[str, str]:
     """The rows and pixels of the output that a function computes: all, or those of its last two arguments."""
     height, width, _ = image(call.node.type.shape)
-    if call.kernel.rows:
+    if call.kernel.band_rows:
         pixels = {"first_pixel": f"row_begin * {width}", "end_pixel": f"row_end * {width}"}
         return {"first_row": "row_begin", "end_row": "row_end", **pixels}
     return {"first_row": "0", "first_pixel": "0", "end_pixel": str(height * width)}

@@ -28,7 +28,7 @@ class FastDepthwise(Kernel):
         kh, kw, _, multiplier = node.attrs["weights"].shape
         plain = (kh, kw, multiplier) == (3, 3, 1) and tuple(node.attrs["dilation"]) == (1, 1)
         plain = plain and node.attrs["strides"][1] in (1, 2) and max(node.attrs["pads"][2:]) <= 1
-        return plain and takes(node, sources) and _strips(node, sources[0], self.rows)["pitch"] < 256
+        return plain and takes(node, sources) and _strips(node, sources[0], self.band_rows)["pitch"] < 256
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
         finish = finish_of(node, sources)
@@ -47,15 +47,15 @@ class FastDepthwise(Kernel):
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-        strips = _strips(node, sources[0], self.rows)
+        strips = _strips(node, sources[0], self.band_rows)
         return {**strips, "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
-        g = _strips(node, sources[0], self.rows)
+        g = _strips(node, sources[0], self.band_rows)
         return int(((g["strip"] - 1) * g["sh"] + 3) * 8 * g["pitch"] + 16)
 
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
-        g = _strips(node, sources[0], self.rows)
+        g = _strips(node, sources[0], self.band_rows)
         strips = [min(g["strip"], g["out_h"] - first) for first in range(0, g["out_h"], g["strip"])]
         rows = sum((strip - 1) * g["sh"] + 3 for strip in strips)
         widening = rows * -(-g["out_c"] // 4) * (5.0 * g["pitch"] + 10)
@@ -68,7 +68,7 @@ class FastDepthwise(Kernel):
 
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         """A step is a strip, whose channels are read and written in turn."""
-        return row_lead(node, sources[0], _strips(node, sources[0], self.rows)["strip"]) if i == 0 else None
+        return row_lead(node, sources[0], _strips(node, sources[0], self.band_rows)["strip"]) if i == 0 else None
 
 
 def _strips(node: Node, source: TensorType, rows: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Kernel:
 
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
     `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
-    `by_rows`: can compute some rows at a time; `rows`: how many it is given then, 0 where it computes all in one call;
+    `by_rows`: can compute some rows at a time; `band_rows`: how many it gets then, 0 where it computes all in one call;
     `parts`: the calls that it runs so (mcugen/bands.py).
     """
 
@@ -39,7 +39,7 @@ class Kernel:
     takes_signs: bool = False
     code_bytes: int = 400
     input_first: bool = False
-    rows: int = 0
+    band_rows: int = 0
     parts: tuple[Call, ...] = ()
     by_rows: ClassVar[bool] = False
 
