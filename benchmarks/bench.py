@@ -22,6 +22,8 @@ from mcugen.profile.report import Profile
 from mcugen.profiling import profile_image
 
 sys.path.insert(0, str(Path(__file__).parent))
+from glue import GLUE, Glue
+from glue import network as glue_network
 from shapes import SHAPES, SUBBYTE, Shape, network
 
 ROOT = Path(__file__).parents[1]
@@ -40,11 +42,13 @@ def measure(graph: Graph, toolchain: str) -> Profile:
         return profile_image(compiled, link(compiled, Path(folder), toolchain))
 
 
-def measure_shape(shape: Shape, toolchain: str) -> dict[str, Any]:
+def measure_shape(shape: Shape | Glue, toolchain: str) -> dict[str, Any]:
     """Instructions and cycles of the layer; steps that only prepare its input (signs) belong to it."""
-    graph = lower(network(shape))
+    graph = lower(network(shape) if isinstance(shape, Shape) else glue_network(shape))
     steps = measure(replace(graph, name="bench"), toolchain).steps
+    elements = {} if isinstance(shape, Shape) else {"elements": graph[graph.outputs[0]].type.size}
     return {
+        **elements,
         "macs": sum(step.macs for step in steps),
         "kernel": steps[-1].kernel,
         "instructions": sum(step.instructions for step in steps),
@@ -70,7 +74,7 @@ def measure_all(toolchains: tuple[str, ...], only: str = "") -> dict[str, dict[s
     found: dict[str, dict[str, Any]] = {}
     for toolchain in toolchains:
         rows = found.setdefault(toolchain, {})
-        for shape in (shape for shape in (*SHAPES, *SUBBYTE) if only in shape.name):
+        for shape in (shape for shape in (*SHAPES, *SUBBYTE, *GLUE) if only in shape.name):
             rows[shape.name] = measure_shape(shape, toolchain)
             print(f"{toolchain}: {shape.name}: {rows[shape.name]['modelled_cycles']:,} modelled cycles", file=sys.stderr)
         for title, file in NETWORKS.items():
@@ -87,7 +91,7 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
         lines += ["", f"### {toolchain}", "", "| layer | kernel | MAC | instructions | modelled cycles | inst/MAC | MAC/cycle "
                   "| to CMSIS-NN, instructions | to CMSIS-NN, cycles | target |", "|" + "---|" * 10]  # fmt: skip
         for name, row in rows.items():
-            if name in {shape.name for shape in SUBBYTE}:
+            if "elements" in row or name in {shape.name for shape in SUBBYTE}:
                 continue
             theirs, cycles, target = known.get(name, (*CMSIS_NN.get(name, (None, None)), None))
             ratio = [
@@ -100,7 +104,7 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
                 f"{row['instructions'] / row['macs']:.3f} | {row['macs'] / row['modelled_cycles']:.2f} | "
                 f"{ratio[0]} | {ratio[1]} | {goal} |"
             )
-        lines += _subbyte_table(rows)
+        lines += _subbyte_table(rows) + _glue_table(rows)
     return "\n".join([*lines, ""])
 
 
@@ -112,6 +116,18 @@ def _subbyte_table(rows: dict[str, dict[str, Any]]) -> list[str]:
         each = f"{row['instructions'] / row['macs']:.3f} | {row['modelled_cycles'] / row['macs']:.3f}"
         totals = f"{row['macs']:,} | {row['instructions']:,} | {row['modelled_cycles']:,}"
         lines.append(f"| {shape.name} | {row['kernel']} | {totals} | {each} | {f'{goal[0]} / {goal[1]}' if goal else ''} |")
+    return lines
+
+
+def _glue_table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Steps that multiply nothing: by element of the output."""
+    lines = ["", "| step | kernel | elements | instructions | modelled cycles | inst/element | cycles/element |"]
+    lines.append("|" + "---|" * 7)
+    for name, row in rows.items():
+        if size := row.get("elements"):
+            each = f"{row['instructions'] / size:.2f} | {row['modelled_cycles'] / size:.2f}"
+            totals = f"{size:,} | {row['instructions']:,} | {row['modelled_cycles']:,}"
+            lines.append(f"| {name} | {row['kernel']} | {totals} | {each} |")
     return lines
 
 

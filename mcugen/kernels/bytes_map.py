@@ -47,18 +47,23 @@ def lookup(node: Node, sources: Sequence[TensorType]) -> Lookup | None:
     tensors = [i for i, step in enumerate(epilogue.steps) if step.kind.endswith("_tensor")]
     cut = tensors[-1] + 1 if tensors else 0
     before, after = epilogue.steps[:cut], epilogue.steps[cut:]
-    if any(step.value is not None and step.kind != "clip" and step.constant.size > 1 for step in after):
-        return None
     exact = _exact_sum(before, sources) if before else ((1,), 1.0)
     if exact is None:
         return None
     factors, unit = exact
     ends = [sorted((source.lo * factor, source.hi * factor)) for source, factor in zip(sources, factors, strict=True)]
     lowest, highest = min(0, sum(end[0] for end in ends)), max(0, sum(end[1] for end in ends))
-    if highest - lowest >= TABLE_BYTES:
+    table = table_of(after, lowest, highest, unit)
+    return None if table is None else Lookup(factors, lowest, table)
+
+
+def table_of(steps: Sequence[Step], lowest: int, highest: int, unit: float = 1.0) -> Int | None:
+    """The codes of all sums from lowest to highest times unit, where steps are the same in all channels and these few."""
+    several = any(step.value is not None and step.kind != "clip" and step.constant.size > 1 for step in steps)
+    if several or highest - lowest >= TABLE_BYTES:
         return None
     sums: Float = (np.arange(lowest, highest + 1) * unit).astype(np.float32)
-    return Lookup(factors, lowest, evaluate(after, sums))
+    return evaluate(steps, sums)
 
 
 def _exact_sum(steps: Sequence[Step], sources: Sequence[TensorType]) -> tuple[tuple[int, ...], float] | None:
