@@ -119,7 +119,7 @@ def _fast(node: Node, sources: Sequence[TensorType]) -> Fixed | None:
     """The integer form of the output stage that these kernels compute by themselves."""
     epilogue: Epilogue = node.attrs["epilogue"]
     form, residual = epilogue.form, epilogue.residual
-    if not isinstance(form, Fixed) or not form.proved.all() or len(sources) > 2:
+    if not isinstance(form, Fixed) or form.even or not form.proved.all() or len(sources) > 2:
         return None
     added = residual is not None and form.residual_shift is not None and sources[residual.operand].layout != "words"
     return form if len(sources) == 1 or added else None
