@@ -134,12 +134,12 @@ class FastConv(Kernel):
         finish, layout = self._plan(node, sources)
         g, packed, parts = layout.shape, layout.packed, _parts(layout, finish)
         ways = [way for part in parts for way in part["ways"]]
-        some = f"(row_end - y < {layout.deep} ? row_end - y : {layout.deep})"
+        whole = f"(row_end - y < {layout.deep} ? row_end - y : {layout.deep})" if self.band_rows else str(layout.deep)
         rest = 0 if self.band_rows else g["out_h"] % layout.deep
         return {
             **g, "flat": layout.flat, "mixed": int(layout.mixed), "column": layout.column, "step": layout.step,
             "tile": layout.tile, "deep": layout.deep, "row_size": layout.row,
-            "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else some if self.band_rows else str(layout.deep),
+            "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else whole,
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "parts": parts,
             "row_ways": list({way["how"]: way for way in ways if way["row"]}.values()),
