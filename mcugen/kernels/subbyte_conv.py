@@ -51,6 +51,8 @@ class _Cut:
 class _SubbyteConv(Kernel):
     """What both kernels share: all pixels' windows as columns, a tile at a time."""
 
+    by_rows = True
+
     def takes(self, source: TensorType) -> bool:
         raise NotImplementedError
 
