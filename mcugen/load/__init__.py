@@ -29,6 +29,7 @@ MAX_JSON_DEPTH = 40
 MODULES = [
     "keras", "tf_keras", "qkeras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
     "keras.activations", "keras.models", "tf_keras.src.engine.functional", "tf_keras.src.engine.sequential",
+    "keras.src.engine.functional", "keras.src.engine.sequential",  # Keras 2.13 to 2.15
     "qkeras.quantizers", "qkeras.qlayers", "qkeras.qconvolutional", "qkeras.qnormalization", "qkeras.qpooling",
     "qkeras.qconv2d_batchnorm", "qkeras.qdepthwiseconv2d_batchnorm",
 ]  # fmt: skip
@@ -179,7 +180,7 @@ def check_object(item: dict[str, Any], node: str) -> None:
     """Refuse an object of the config that names a module outside Keras and QKeras, or code."""
     name = item.get("name") if isinstance(item.get("name"), str) else node
     module, class_name = item.get("module"), item.get("class_name")
-    if str(module).startswith("keras.src"):
+    if str(module).startswith("keras.src") and module not in MODULES:
         fact = "the model was saved by Keras 3"
         raise McugenError(str(name)[:80], fact, "build and save it with tf_keras and QKeras 0.9.0")
     if module is not None and module not in MODULES:
