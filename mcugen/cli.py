@@ -218,6 +218,7 @@ def evaluate_command(**options: Any) -> int:
 @click.option("--blocks", help="Regular expression whose first group names a layer's block.  [default: each layer]")
 @click.option("--mixed", multiple=True, help="Also measure this mixture: bits of each block, as 8,8,4,2.")
 @click.option("--most", type=click.IntRange(2), default=24, show_default=True, help="Mixtures to try at most.")
+@click.option("--singles/--no-singles", default=True, help="Whether to quantize block by block, or only whole networks.")
 @click.option("--weights-only", is_flag=True, help="Leave the activations of quantized blocks as they are.")
 @click.option("--jobs", type=int, default=-1, show_default=True, help="Processes; -1 for one a core.")
 @click.option("--scheduler", help="Address of a Dask scheduler whose workers do the work instead.")

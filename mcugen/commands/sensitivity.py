@@ -27,7 +27,7 @@ from mcugen.sensitivity.study import Bits, Experiment, Pairs, Score, Study, stud
 
 def sensitivity(
     model: Path, images: Path | None, pairs: Path | None, folds: str | None, inputs: Path | None, samples: int, bits: str,
-    blocks: str | None, mixed: tuple[str, ...], most: int, weights_only: bool, jobs: int, scheduler: str | None,
+    blocks: str | None, mixed: tuple[str, ...], most: int, singles: bool, weights_only: bool, jobs: int, scheduler: str | None,
     report_dir: Path | None, json_path: Path | None, grid: InputGrid,
 ) -> int:  # fmt: skip
     graph = normalise(load(model))
@@ -36,7 +36,7 @@ def sensitivity(
     asked = {f"asked {text}": _mixture(text, found) for text in mixed}
     values, rows = _samples(model, graph, images, pairs, folds, inputs, samples)
     with spread(Experiment(graph, found, not weights_only, grid), values, jobs, scheduler) as run:
-        result = study(found, run, rows, levels, asked, most, progress)
+        result = study(found, run, rows, levels, asked, most, progress, singles)
     data = {"model": model.name, "digest": graph.digest, "images": len(values), "activations": not weights_only, **result.json()}
     save_json(json_path, data)
     if report_dir is not None:
@@ -99,7 +99,8 @@ def _report(folder: Path, result: Study) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise McugenError(str(folder), f"cannot be made ({error.strerror})", "name a writable --report folder") from None
-    draw_blocks(result, folder / "blocks.png")
+    if result.single:
+        draw_blocks(result, folder / "blocks.png")
     draw_footprint(result, folder / "footprint.png")
 
 

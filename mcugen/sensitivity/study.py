@@ -110,8 +110,11 @@ def study(
     asked: Mapping[str, Bits],
     most: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    singles: bool = True,
 ) -> Study:
     """Each block alone at each of `levels` bits, then at most `most` mixtures on the way from many bits to few.
+
+    Without `singles`, only the uniform and the asked mixtures.
 
     Args:
         run: embeddings of each configuration, in order; {} is the float network.
@@ -119,12 +122,12 @@ def study(
         progress: called with (done, total) of the present stage.
     """
     free = [block for block in blocks if block.fixed_bits is None]
-    alone = [(block.name, bits) for block in free for bits in levels]
+    alone = [(block.name, bits) for block in free for bits in levels] if singles else []
     found = _counted(run([{}, *({name: bits} for name, bits in alone)]), 1 + len(alone), progress)
     reference = next(found)
     check_embeddings(reference, [f"image {row + 1}" for row in range(len(reference))], "the float network")
     single = {key: score(reference, each, pairs) for key, each in zip(alone, found, strict=True)}
-    mixtures = dict(asked) | path(free, levels, single, most)
+    mixtures = dict(asked) | uniform(free, levels) | (path(free, levels, single, most) if singles else {})
     rows = _counted(run(list(mixtures.values())), len(mixtures), progress)
     mixed = {name: (bits, score(reference, each, pairs)) for (name, bits), each in zip(mixtures.items(), rows, strict=True)}
     return Study(blocks, score(reference, reference, pairs), single, mixed)
@@ -169,7 +172,12 @@ def path(
     while open_blocks := [block for block in blocks if places[block.name] + 1 < len(levels)]:
         places[min(open_blocks, key=lambda block: price(block, places[block.name])).name] += 1
         steps.append(dict(places))
-    uniform = {f"all {bits} bits": {block.name: bits for block in blocks} for bits in levels}
     kept = np.unique(np.linspace(0, len(steps) - 1, max(2, min(len(steps), most - len(levels)))).round().astype(int))
     mixed = {f"step {k}": {name: levels[place] for name, place in steps[k].items()} for k in kept}
-    return uniform | {name: bits for name, bits in mixed.items() if bits not in uniform.values()}
+    same = uniform(blocks, levels)
+    return same | {name: bits for name, bits in mixed.items() if bits not in same.values()}
+
+
+def uniform(blocks: Sequence[Block], levels: Sequence[int]) -> dict[str, Bits]:
+    """The mixtures that are none: all blocks with the same bits."""
+    return {f"all {bits} bits": {block.name: bits for block in blocks} for bits in levels}

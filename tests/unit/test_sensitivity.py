@@ -99,6 +99,13 @@ def test_pictures_and_asked_mixture(model: Path, samples: Path, tmp_path: Path) 
     assert rows["asked 8,2,8"]["weight_bits"] == 36 * 8 + 36 * 2 + 54 * 8
 
 
+def test_whole_networks_only(model: Path, samples: Path, tmp_path: Path) -> None:
+    options = ("--no-singles", "--mixed", "8,2,8", "--bits", "8,2", "--jobs", 1, "--report", tmp_path / "r")
+    assert call(model, "--inputs", samples, *options).exit_code == 0
+    found = json.loads((tmp_path / "r" / "sensitivity.json").read_text())
+    assert found["single"] == [] and [row["name"] for row in found["mixed"]] == ["asked 8,2,8", "all 8 bits", "all 2 bits"]
+
+
 def test_accuracy_of_pairs(model: Path, tmp_path: Path) -> None:
     """Pictures of people in, accuracy out (the model has two channels, so its twin with three is made here)."""
     config, weights = sample()
