@@ -138,13 +138,13 @@ MCU_INLINE uint32_t *mcu_widen_two(
 }
 
 #ifdef MCU_DSP
-/* Three products of one term; MCU_EVEN begins with r12 loaded, MCU_ODD with lr. r3 mask, r10 weights, r11 of the term. */
+/* Three products of one term; MCU_EVEN_TURN begins with r12 loaded, MCU_ODD_TURN with lr. r3 mask, r10 weights, r11 of the term. */
 #define MCU_PRODUCTS(TURN, A, B, AT) \
     "and r11, r3, r10" TURN "\n ldr " B ", [r0, #" #AT " + 4]\n umlal r4, r5, r11, " A "\n" \
     "ldr " A ", [r0, #" #AT " + 8]\n umlal r6, r7, r11, " B "\n ldr " B ", [r0, #" #AT " + 12]\n" \
     "umlal r8, r9, r11, " A "\n"
-#define MCU_EVEN(TURN, AT) MCU_PRODUCTS(TURN, "r12", "lr", AT)
-#define MCU_ODD(TURN, AT) MCU_PRODUCTS(TURN, "lr", "r12", AT)
+#define MCU_EVEN_TURN(TURN, AT) MCU_PRODUCTS(TURN, "r12", "lr", AT)
+#define MCU_ODD_TURN(TURN, AT) MCU_PRODUCTS(TURN, "lr", "r12", AT)
 #define MCU_FIELDS(NAME, LOW, HIGH, BODY) \
     MCU_ASM void NAME( \
         MCU_ARG const uint32_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t eights, MCU_ARG uint64_t sums[3]) \
@@ -157,11 +157,11 @@ MCU_INLINE uint32_t *mcu_widen_two(
     }
 /* NAME(x, w, eights, sums): three sums of fields over 8 * eights terms. Reads a word beyond x and w. */
 MCU_FIELDS(mcu_fields2, 0x0003, 0xC000,
-    MCU_EVEN("", 0) MCU_ODD(", ror #4", 12) MCU_EVEN(", ror #8", 24) MCU_ODD(", ror #12", 36)
-    MCU_EVEN(", ror #16", 48) MCU_ODD(", ror #20", 60) MCU_EVEN(", ror #24", 72) MCU_ODD(", ror #28", 84))
+    MCU_EVEN_TURN("", 0) MCU_ODD_TURN(", ror #4", 12) MCU_EVEN_TURN(", ror #8", 24) MCU_ODD_TURN(", ror #12", 36)
+    MCU_EVEN_TURN(", ror #16", 48) MCU_ODD_TURN(", ror #20", 60) MCU_EVEN_TURN(", ror #24", 72) MCU_ODD_TURN(", ror #28", 84))
 MCU_FIELDS(mcu_fields4, 0x000F, 0xF000,
-    MCU_EVEN("", 0) MCU_ODD(", ror #8", 12) MCU_EVEN(", ror #16", 24) MCU_ODD(", ror #24", 36) "ldr r10, [r1], #4\n"
-    MCU_EVEN("", 48) MCU_ODD(", ror #8", 60) MCU_EVEN(", ror #16", 72) MCU_ODD(", ror #24", 84))
+    MCU_EVEN_TURN("", 0) MCU_ODD_TURN(", ror #8", 12) MCU_EVEN_TURN(", ror #16", 24) MCU_ODD_TURN(", ror #24", 36) "ldr r10, [r1], #4\n"
+    MCU_EVEN_TURN("", 48) MCU_ODD_TURN(", ror #8", 60) MCU_EVEN_TURN(", ror #16", 72) MCU_ODD_TURN(", ror #24", 84))
 
 /* Two terms of four channels and two pixels: 16 products in eight cycles. r2 weights, r3 their lower fields, r12, lr x. */
 #define MCU_NESTED(FIRST, LANES, SECOND, THIRD, FOURTH, MORE, AT) \
