@@ -47,6 +47,7 @@ class Layer:
     residual: str = ""
     fill: tuple[int, int] | None = None
     op: str = "conv2d"
+    even: bool = False  # whether the output stage rounds halves to even
 
 
 LAYERS = [
@@ -90,6 +91,8 @@ LAYERS = [
     Layer((1, 1, 40), 9, "u4", "s4", "raw", (1, 1)),
     Layer((1, 1, 300), 9, "u8", "s4", "raw", (1, 1)),
     Layer((12, 13, 32), 16, "u4", "s2", "u4"),
+    Layer((7, 7, 16), 8, "u4", "s4", "u4", even=True),
+    Layer((5, 5, 24), 9, "u8", "s4", "s8", (1, 1), residual="s8", even=True),
 ]
 
 
@@ -107,7 +110,7 @@ def _stage(layer: Layer, rng: np.random.Generator, lo: Array, hi: Array) -> Epil
     mult = np.rint(np.clip(slope * 2.0 ** (post + 32 - pre), 1 - 2.0**31, 2.0**31 - 1)).astype(np.int64)
     offset = np.rint(rng.uniform(low, high, channels) * 2**post / 2).astype(np.int64)
     steps = (*plain, Step("add_tensor", operand=1)) if layer.residual else plain
-    form = Fixed(pre, post, post if layer.residual else None, low, high, mult, offset, np.ones(channels, bool))
+    form = Fixed(pre, post, post if layer.residual else None, low, high, mult, offset, np.ones(channels, bool), layer.even)
     return Epilogue(steps, form)
 
 
