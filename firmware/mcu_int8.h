@@ -237,12 +237,12 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
 #define MCU_ODD_usat "add "
 #define MCU_ODD_ssat "add "
 #define MCU_ODD_sym "sub "
-#define MCU_EVEN2(A, B, SAT, POST) \
+#define MCU_TIES2(A, B, SAT, POST) \
     "ubfx r8, " A ", #" #POST ", #1\n add " A ", r9\n ubfx r12, " B ", #" #POST ", #1\n add " B ", r9\n" \
     MCU_ODD_##SAT A ", r8\n" MCU_ODD_##SAT B ", r12\n"
-#define MCU_EVEN(SAT, POST) \
+#define MCU_TIES(SAT, POST) \
     "movw r9, #" MCU_HALF_##SAT(POST) "\n" \
-    MCU_EVEN2("r4", "r3", SAT, POST) MCU_EVEN2("r2", "r7", SAT, POST) MCU_EVEN2("r6", "r5", SAT, POST)
+    MCU_TIES2("r4", "r3", SAT, POST) MCU_TIES2("r2", "r7", SAT, POST) MCU_TIES2("r6", "r5", SAT, POST)
 /* NAME(x, out, w, bytes, mult0, offset0, mult1, offset1, residual): as MCU_DOT3 for bytes / OUT_C pixels, a multiple of
  * three; each sum becomes (offset + (sum << PRE) * mult >> 32 + (residual << ADD)) >> POST, where EVEN with halves to
  * even (POST is then at most 16), saturated and stored. LOAD (ldrb or ldrsb) fetches residuals, which lie like the
@@ -269,7 +269,7 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
             ".if " #WIDTH " > 0\n" MCU_GUARD(WIDTH) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
             MCU_IF(ADD, MCU_PLUS("r2", "r8", ADD) #LOAD " r8, [r1]\n add r1, #3 * " #OUT_C "\n str r1, [sp, #64]\n" \
                 "ldr r1, [sp, #4]\n" MCU_PLUS("r7", "r9", ADD) MCU_PLUS("r6", "r12", ADD) MCU_PLUS("r5", "r8", ADD)) \
-            ".if " #EVEN "\n" MCU_EVEN(SAT, POST) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
+            ".if " #EVEN "\n" MCU_TIES(SAT, POST) MCU_SAT("r4", SAT, BITS, POST) ".endif\n" \
             ".if " #PAIRS " > 17\n ldr lr, [sp]\n.endif\n" \
             MCU_SAT("r3", SAT, BITS, POST) MCU_ONE_##SAT("r10") "ldr r8, [sp, #8]\n" \
             MCU_SAT("r2", SAT, BITS, POST) MCU_RAISE_##SAT("r4", "r10") MCU_RAISE_##SAT("r3", "r10") \
