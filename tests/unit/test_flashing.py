@@ -258,8 +258,9 @@ def test_exit_codes_of_the_command(folder: Path, stubs: Stubs, capsys: pytest.Ca
     assert code == 1 and text.count("error: ") == 1 and "read back something else" in text
 
 
-@pytest.mark.parametrize("tool", ["openocd", "st-flash"])
-def test_the_real_tool_without_a_probe(tool: str, folder: Path) -> None:
+@pytest.mark.parametrize("tool", ["openocd", "st-flash", "pyocd"])
+def test_the_real_tool_without_a_probe(tool: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)]))  # pyocd's is pip's
     need(tool)  # asked for a probe that no one has, so that no board is written to
     with pytest.raises(CheckFailed, match=f"{tool}: found no probe with the serial number {NO_SUCH_PROBE}"):
         flash_folder(folder, tool, NO_SUCH_PROBE, timeout=60)
