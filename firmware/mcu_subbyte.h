@@ -137,6 +137,28 @@ MCU_INLINE uint32_t *mcu_widen_two(
     return to;
 }
 
+/* Four packed codes as bytes, signed ones sign-extended; of 4 bits only the first two where not `all`. */
+MCU_INLINE uint32_t mcu_four(const uint8_t *from, const int bits, const int is_signed, const int32_t all)
+{
+    uint32_t v = from[0];
+    if (bits == 4) {
+        if (all) v |= (uint32_t)from[1] << 8;
+        v = (v | v << 8) & 0x00FF00FFu;
+        v = (v | v << 4) & 0x0F0F0F0Fu;
+        return is_signed ? v | (v & 0x08080808u) * 0x1Eu : v;
+    }
+    v = (v | v << 12) & 0x000F000Fu;
+    v = (v | v << 6) & 0x03030303u;
+    return is_signed ? v | (v & 0x02020202u) * 0x7Eu : v;
+}
+
+/* A row of depthwise weights as mcu_spread has them. */
+MCU_INLINE void mcu_row_of_three(uint32_t spread[2], int32_t a, int32_t b, int32_t c)
+{
+    spread[0] = mcu_lows((uint32_t)a, (uint32_t)b);
+    spread[1] = mcu_lows((uint32_t)b, (uint32_t)c);
+}
+
 #ifdef MCU_DSP
 /* Three products of one term; MCU_EVEN_TURN begins with r12 loaded, MCU_ODD_TURN with lr. r3 mask, r10 weights, r11 of the term. */
 #define MCU_PRODUCTS(TURN, A, B, AT) \

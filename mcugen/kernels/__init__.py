@@ -13,6 +13,7 @@ from mcugen.kernels.int8_conv import FastConv
 from mcugen.kernels.int8_dense import FastDense
 from mcugen.kernels.int8_depthwise import FastDepthwise, FastGlobalDepthwise
 from mcugen.kernels.subbyte_conv import FieldsConv, NestedConv
+from mcugen.kernels.subbyte_depthwise import PackedDepthwise
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Kernel
 
@@ -44,6 +45,7 @@ SUBBYTE: dict[str, tuple[Kernel, ...]] = {
         FieldsConv("fields", "subbyte_conv.c.j2", code_bytes=1500),
         NestedConv("nested", "subbyte_conv.c.j2", code_bytes=1500),
     ),
+    "depthwise": (PackedDepthwise("packed", "subbyte_depthwise.c.j2", code_bytes=1000),),
 }
 
 

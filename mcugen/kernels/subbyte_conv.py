@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, Fixed
 from mcugen.ir import Int, Node, TensorType
+from mcugen.kernels.subbyte_finish import finish_params, finish_table
 from mcugen.kernels.subbyte_pack import EIGHT, pack_fields, pack_nested, padded, parts_of
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
@@ -75,10 +75,7 @@ class _SubbyteConv(Kernel):
         if _offset(sources[0]):
             less = np.pad(_offset(sources[0]) * rows.sum(axis=1), (0, count - len(rows)))
             made.append(Constant("less", "int32_t", less))
-        fast = _fast(node, sources)
-        if fast is not None:
-            numbers = np.stack([np.broadcast_to(each, len(rows)) for each in (fast.mult, fast.offset)], axis=-1)
-            made.append(Constant("finish", "int32_t", padded(numbers, count, 2)))
+        made += finish_table(node, sources, count)
         if any(node.attrs["pads"]):
             made.append(Constant("border", "uint32_t", np.zeros(-(-sources[0].channels * sources[0].bits // 32), np.int64)))
         return tuple(made)
@@ -96,9 +93,7 @@ class _SubbyteConv(Kernel):
             **g, "cut": cut, "core": self.name, "border": any(node.attrs["pads"]), "in_bits": source.bits,
             "flat": g["kh"] == g["kw"] == 1, "less": bool(_offset(source)), "eights": cut.terms // EIGHT,
             "flip": f"0x{sum(sign << at for at in range(0, 32, source.bits)):08X}u" if _flipped(source) else "0",
-            "pairs_packed": node.type.layout == "packed" and node.type.whole, "out_bits": node.type.bits,
-            "out_stride": node.type.stride, "fast": _fast(node, sources),
-            "residual": 0 if len(sources) == 1 else node.attrs["epilogue"].residual and node.attrs["epilogue"].residual.operand,
+            **finish_params(node, sources),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
@@ -115,16 +110,6 @@ class _SubbyteConv(Kernel):
         low, ends = window_marks(node, sources[0])
         first = np.arange(0, len(low), cut.groups * cut.pixels)
         return lead(np.minimum.reduceat(low, first), ends[np.append(first[1:], len(low)) - 1], reads_first=True)
-
-
-def _fast(node: Node, sources: Sequence[TensorType]) -> Fixed | None:
-    """The integer form of the output stage that these kernels compute by themselves."""
-    epilogue: Epilogue = node.attrs["epilogue"]
-    form, residual = epilogue.form, epilogue.residual
-    if not isinstance(form, Fixed) or form.even or not form.proved.all() or len(sources) > 2:
-        return None
-    added = residual is not None and form.residual_shift is not None and sources[residual.operand].layout != "words"
-    return form if len(sources) == 1 or added else None
 
 
 def _bits(node: Node) -> int:

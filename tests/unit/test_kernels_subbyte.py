@@ -93,6 +93,14 @@ LAYERS = [
     Layer((12, 13, 32), 16, "u4", "s2", "u4"),
     Layer((7, 7, 16), 8, "u4", "s4", "u4", even=True),
     Layer((5, 5, 24), 9, "u8", "s4", "s8", (1, 1), residual="s8", even=True),
+    Layer((8, 8, 8), 8, "u4", "s4", "s4", op="depthwise"),
+    Layer((7, 9, 5), 5, "s4", "s4", "s4", op="depthwise"),
+    Layer((9, 8, 6), 6, "s4", "s2", "u8", stride=2, op="depthwise"),
+    Layer((30, 40, 8), 8, "u2", "s2", "s2", op="depthwise"),
+    Layer((5, 5, 7), 7, "s2", "n8", "raw", pads="valid", op="depthwise"),
+    Layer((6, 7, 4), 4, "s2", "t", "bit", stride=2, op="depthwise"),
+    Layer((6, 6, 8), 8, "s4", "s4", "s4", residual="s4", op="depthwise"),
+    Layer((5, 5, 6), 6, "u4", "n8", "u4", fill=(-127, 15), op="depthwise"),
 ]
 
 
