@@ -100,12 +100,15 @@ MCU_INLINE void mcu_take_fields(
     mcu_take(sums + 4 * pixels, products[2], pixels, width, more);
 }
 
-/* clip((offset + (acc * mult >> 32)) >> post, lo, hi); all but acc, mult and offset are compile-time constants. */
+/* clip((offset + (acc * mult >> 32)) >> post, lo, hi), its low byte only where that is all that anyone stores (-127 to
+ * 127); all but acc, mult and offset are compile-time constants. */
 MCU_INLINE int32_t mcu_narrow(
     int32_t acc, int32_t mult, int32_t offset, const int post, const int32_t lo, const int32_t hi)
 {
 #ifdef MCU_DSP
+    const int symmetric = lo == -127 && hi == 127 && post > 0 && post < 31;
     int32_t v;
+    if (symmetric) offset -= (int32_t)(1u << post); /* what saturates is 1 less; then a saturating addition of 1 */
     __asm__("smmla %0, %1, %2, %3" : "=r"(v) : "r"(acc), "r"(mult), "r"(offset));
     if (post == 0 || hi <= 0 || (hi & (hi + 1)) != 0 || lo > 0 || lo < -hi - 1) return mcu_clip(v >> post, lo, hi);
     if (lo == 0) {
@@ -113,6 +116,8 @@ MCU_INLINE int32_t mcu_narrow(
         return v;
     }
     __asm__("ssat %0, %2, %1, asr %3" : "=r"(v) : "r"(v), "i"(33 - __builtin_clz((unsigned)hi)), "i"(post));
+    if (symmetric) __asm__("qadd8 %0, %0, %1" : "+r"(v) : "r"(1));
+    if (symmetric || lo == -hi - 1) return v;
     return v < lo ? lo : v;
 #else
     return mcu_clip((offset + (int32_t)((int64_t)acc * mult >> 32)) >> post, lo, hi);
@@ -160,16 +165,16 @@ MCU_INLINE void mcu_row_of_three(uint32_t spread[2], int32_t a, int32_t b, int32
 }
 
 #ifdef MCU_DSP
-/* Three products of one term; MCU_EVEN_TURN begins with r12 loaded, MCU_ODD_TURN with lr. r3 mask, r10 weights, r11 of the term. */
-#define MCU_PRODUCTS(TURN, A, B, AT) \
+/* Three products of one term; MCS_EVEN begins with r12 loaded, MCS_ODD with lr. r3 mask, r10 weights, r11 of the term. */
+#define MCS_PRODUCTS(TURN, A, B, AT) \
     "and r11, r3, r10" TURN "\n ldr " B ", [r0, #" #AT " + 4]\n umlal r4, r5, r11, " A "\n" \
     "ldr " A ", [r0, #" #AT " + 8]\n umlal r6, r7, r11, " B "\n ldr " B ", [r0, #" #AT " + 12]\n" \
     "umlal r8, r9, r11, " A "\n"
-#define MCU_EVEN_TURN(TURN, AT) MCU_PRODUCTS(TURN, "r12", "lr", AT)
-#define MCU_ODD_TURN(TURN, AT) MCU_PRODUCTS(TURN, "lr", "r12", AT)
-#define MCU_FIELDS(NAME, LOW, HIGH, BODY) \
+#define MCS_EVEN(TURN, AT) MCS_PRODUCTS(TURN, "r12", "lr", AT)
+#define MCS_ODD(TURN, AT) MCS_PRODUCTS(TURN, "lr", "r12", AT)
+#define MCS_FIELDS(NAME, LOW, HIGH, BODY) \
     MCU_ASM void NAME( \
-        MCU_ARG const uint32_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t eights, MCU_ARG uint64_t sums[3]) \
+        MCU_ARG const uint32_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t turns, MCU_ARG uint64_t sums[3]) \
     { \
         __asm__("push {r3-r11, lr}\n movw r3, #" #LOW "\n movt r3, #" #HIGH "\n" \
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n mov r8, #0\n mov r9, #0\n" \
@@ -177,63 +182,66 @@ MCU_INLINE void mcu_row_of_three(uint32_t spread[2], int32_t a, int32_t b, int32
             "add r0, #96\n ldr r10, [r1], #4\n subs r2, #1\n bne 1b\n" \
             "pop {r3}\n stm r3, {r4-r9}\n pop {r4-r11, pc}\n"); \
     }
-/* NAME(x, w, eights, sums): three sums of fields over 8 * eights terms. Reads a word beyond x and w. */
-MCU_FIELDS(mcu_fields2, 0x0003, 0xC000,
-    MCU_EVEN_TURN("", 0) MCU_ODD_TURN(", ror #4", 12) MCU_EVEN_TURN(", ror #8", 24) MCU_ODD_TURN(", ror #12", 36)
-    MCU_EVEN_TURN(", ror #16", 48) MCU_ODD_TURN(", ror #20", 60) MCU_EVEN_TURN(", ror #24", 72) MCU_ODD_TURN(", ror #28", 84))
-MCU_FIELDS(mcu_fields4, 0x000F, 0xF000,
-    MCU_EVEN_TURN("", 0) MCU_ODD_TURN(", ror #8", 12) MCU_EVEN_TURN(", ror #16", 24) MCU_ODD_TURN(", ror #24", 36) "ldr r10, [r1], #4\n"
-    MCU_EVEN_TURN("", 48) MCU_ODD_TURN(", ror #8", 60) MCU_EVEN_TURN(", ror #16", 72) MCU_ODD_TURN(", ror #24", 84))
+/* NAME(x, w, turns, sums): three sums of fields over 8 * turns terms. Reads a word beyond x and w. */
+MCS_FIELDS(mcu_fields2, 0x0003, 0xC000,
+    MCS_EVEN("", 0) MCS_ODD(", ror #4", 12) MCS_EVEN(", ror #8", 24) MCS_ODD(", ror #12", 36)
+    MCS_EVEN(", ror #16", 48) MCS_ODD(", ror #20", 60) MCS_EVEN(", ror #24", 72) MCS_ODD(", ror #28", 84))
+MCS_FIELDS(mcu_fields4, 0x000F, 0xF000,
+    MCS_EVEN("", 0) MCS_ODD(", ror #8", 12) MCS_EVEN(", ror #16", 24) MCS_ODD(", ror #24", 36) "ldr r10, [r1], #4\n"
+    MCS_EVEN("", 48) MCS_ODD(", ror #8", 60) MCS_EVEN(", ror #16", 72) MCS_ODD(", ror #24", 84))
 
 /* Two terms of four channels and two pixels: 16 products in eight cycles. r2 weights, r3 their lower fields, r12, lr x. */
-#define MCU_NESTED(FIRST, LANES, SECOND, THIRD, FOURTH, MORE, AT) \
+#define MCS_NESTED(FIRST, LANES, SECOND, THIRD, FOURTH, MORE, AT) \
     FIRST "smlad r4, " LANES ", r12, r4\n smlad r5, " LANES ", lr, r5\n" SECOND MORE \
     "smlad r6, r3, r12, r6\n smlad r7, r3, lr, r7\n and r3, r3, #" THIRD "\n" \
     "smlad r8, r3, r12, r8\n smlad r9, r3, lr, r9\n and r3, r3, #" FOURTH "\n" \
     "smlad r10, r3, r12, r10\n ldr r12, [r0, #" #AT " + 8]\n smlad r11, r3, lr, r11\n ldr lr, [r0, #" #AT " + 12]\n"
-#define MCU_NESTED4(AT, MORE) \
-    MCU_NESTED("", "r2", "bic r3, r2, #0xF000F000\n", "0x00FF00FF", "0x000F000F", MORE, AT)
-#define MCU_NESTED2(AT, TURN, MORE) \
-    MCU_NESTED("uxtb16 r3, r2" TURN "\n", "r3", "bic r3, r3, #0x00C000C0\n", "0x000F000F", "0x00030003", MORE, AT)
-#define MCU_NEXT "ldr r2, [r1], #4\n"
-#define MCU_APART(HIGH, LOW, BITS) "sub " HIGH ", " HIGH ", " LOW "\n asr " HIGH ", " HIGH ", #" #BITS "\n"
-#define MCU_NESTS(NAME, BITS, BODY) \
+#define MCS_NESTED4(AT, MORE) \
+    MCS_NESTED("", "r2", "bic r3, r2, #0xF000F000\n", "0x00FF00FF", "0x000F000F", MORE, AT)
+#define MCS_NESTED2(AT, TURN, MORE) \
+    MCS_NESTED("uxtb16 r3, r2" TURN "\n", "r3", "bic r3, r3, #0x00C000C0\n", "0x000F000F", "0x00030003", MORE, AT)
+#define MCS_NEXT "ldr r2, [r1], #4\n"
+#define MCS_APART(HIGH, LOW, BITS) "sub " HIGH ", " HIGH ", " LOW "\n asr " HIGH ", " HIGH ", #" #BITS "\n"
+#define MCS_NESTS(NAME, BITS, BODY) \
     MCU_ASM void NAME( \
-        MCU_ARG const uint32_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t eights, MCU_ARG int32_t sums[8]) \
+        MCU_ARG const uint32_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t turns, MCU_ARG int32_t sums[8]) \
     { \
-        __asm__("push {r3-r11, lr}\n add r2, r1, r2, lsl #(" #BITS " / 2 + 2)\n push {r2}\n" \
+        __asm__("push {r3-r11, lr}\n add r2, r1, r2, lsl #(" #BITS " / 2 + 3)\n push {r2}\n" \
             "movs r4, #0\n movs r5, #0\n movs r6, #0\n movs r7, #0\n mov r8, #0\n mov r9, #0\n mov r10, #0\n" \
             "mov r11, #0\n ldr r2, [r1], #4\n ldr r12, [r0]\n ldr lr, [r0, #4]\n1:\n" BODY \
-            "ldr r3, [sp]\n add r0, #32\n cmp r1, r3\n ldr r2, [r1], #4\n bne 1b\n" \
-            MCU_APART("r4", "r6", 3 * BITS) MCU_APART("r5", "r7", 3 * BITS) MCU_APART("r6", "r8", 2 * BITS) \
-            MCU_APART("r7", "r9", 2 * BITS) MCU_APART("r8", "r10", BITS) MCU_APART("r9", "r11", BITS) \
+            "ldr r3, [sp]\n add r0, #64\n cmp r1, r3\n ldr r2, [r1], #4\n bne 1b\n" \
+            MCS_APART("r4", "r6", 3 * BITS) MCS_APART("r5", "r7", 3 * BITS) MCS_APART("r6", "r8", 2 * BITS) \
+            MCS_APART("r7", "r9", 2 * BITS) MCS_APART("r8", "r10", BITS) MCS_APART("r9", "r11", BITS) \
             "pop {r2, r3}\n stm r3, {r4-r11}\n pop {r4-r11, pc}\n"); \
     }
-/* NAME(x, w, eights, sums): the sums of the fourth channel in both pixels, then of the third, second and first, over
- * 8 * eights terms. Reads two words beyond x and one beyond w. */
-MCU_NESTS(mcu_nested2, 2,
-    MCU_NESTED2(0, "", "") MCU_NESTED2(8, ", ror #8", MCU_NEXT) MCU_NESTED2(16, "", "") MCU_NESTED2(24, ", ror #8", ""))
-MCU_NESTS(mcu_nested4, 4,
-    MCU_NESTED4(0, MCU_NEXT) MCU_NESTED4(8, MCU_NEXT) MCU_NESTED4(16, MCU_NEXT) MCU_NESTED4(24, ""))
+/* NAME(x, w, turns, sums): the sums of the fourth channel in both pixels, then of the third, second and first, over
+ * 16 * turns terms. Reads two words beyond x and one beyond w. */
+MCS_NESTS(mcu_nested2, 2,
+    MCS_NESTED2(0, "", "") MCS_NESTED2(8, ", ror #8", MCS_NEXT) MCS_NESTED2(16, "", "")
+    MCS_NESTED2(24, ", ror #8", MCS_NEXT) MCS_NESTED2(32, "", "") MCS_NESTED2(40, ", ror #8", MCS_NEXT)
+    MCS_NESTED2(48, "", "") MCS_NESTED2(56, ", ror #8", ""))
+MCS_NESTS(mcu_nested4, 4,
+    MCS_NESTED4(0, MCS_NEXT) MCS_NESTED4(8, MCS_NEXT) MCS_NESTED4(16, MCS_NEXT) MCS_NESTED4(24, MCS_NEXT)
+    MCS_NESTED4(32, MCS_NEXT) MCS_NESTED4(40, MCS_NEXT) MCS_NESTED4(48, MCS_NEXT) MCS_NESTED4(56, ""))
 #else
-#define MCU_FIELDS(NAME, BITS) \
-    MCU_INLINE void NAME(const uint32_t *x, const uint32_t *w, int32_t eights, uint64_t sums[3]) \
+#define MCS_FIELDS(NAME, BITS) \
+    MCU_INLINE void NAME(const uint32_t *x, const uint32_t *w, int32_t turns, uint64_t sums[3]) \
     { \
         sums[0] = sums[1] = sums[2] = 0; \
-        for (int32_t k = 0; k < 8 * eights; k++) \
+        for (int32_t k = 0; k < 8 * turns; k++) \
             for (int32_t i = 0, turn = 2 * BITS * k % 32; i < 3; i++) { \
                 const uint32_t word = w[2 * BITS * k / 32], turned = turn ? word >> turn | word << (32 - turn) : word; \
                 sums[i] += (uint64_t)x[3 * k + i] * (turned & (((1u << BITS) - 1) | ~0u << (32 - BITS))); \
             } \
     }
-MCU_FIELDS(mcu_fields2, 2)
-MCU_FIELDS(mcu_fields4, 4)
+MCS_FIELDS(mcu_fields2, 2)
+MCS_FIELDS(mcu_fields4, 4)
 
-#define MCU_NESTS(NAME, BITS) \
-    MCU_INLINE void NAME(const uint32_t *x, const uint32_t *w, int32_t eights, int32_t sums[8]) \
+#define MCS_NESTS(NAME, BITS) \
+    MCU_INLINE void NAME(const uint32_t *x, const uint32_t *w, int32_t turns, int32_t sums[8]) \
     { \
         int32_t nested[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; \
-        for (int32_t k = 0; k < 4 * eights; k++) { \
+        for (int32_t k = 0; k < 8 * turns; k++) { \
             const uint32_t lanes = BITS == 4 ? w[k] : (w[k / 2] >> (k % 2 * 8)) & 0x00FF00FFu; \
             for (int32_t i = 0; i < 8; i++) { \
                 const uint32_t field = (1u << (BITS * (4 - i / 2))) - 1; \
@@ -243,8 +251,8 @@ MCU_FIELDS(mcu_fields4, 4)
         for (int32_t i = 0; i < 8; i++) \
             sums[i] = (int32_t)((uint32_t)nested[i] - (uint32_t)nested[i + 2]) >> (BITS * (3 - i / 2)); \
     }
-MCU_NESTS(mcu_nested2, 2)
-MCU_NESTS(mcu_nested4, 4)
+MCS_NESTS(mcu_nested2, 2)
+MCS_NESTS(mcu_nested4, 4)
 #endif
 
 #endif

@@ -14,7 +14,7 @@ import numpy as np
 
 from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.subbyte_finish import finish_params, finish_table
-from mcugen.kernels.subbyte_pack import EIGHT, pack_fields, pack_nested, padded, parts_of
+from mcugen.kernels.subbyte_pack import EIGHT, SIXTEEN, pack_fields, pack_nested, padded, parts_of
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import lead, window_marks
@@ -52,6 +52,7 @@ class _SubbyteConv(Kernel):
     """What both kernels share: all pixels' windows as columns, a tile at a time."""
 
     by_rows = True
+    turn = EIGHT
 
     def takes(self, source: TensorType) -> bool:
         raise NotImplementedError
@@ -91,7 +92,7 @@ class _SubbyteConv(Kernel):
         sign = 1 << (source.bits - 1)
         return {
             **g, "cut": cut, "core": self.name, "border": any(node.attrs["pads"]), "in_bits": source.bits,
-            "flat": g["kh"] == g["kw"] == 1, "less": bool(_offset(source)), "eights": cut.terms // EIGHT,
+            "flat": g["kh"] == g["kw"] == 1, "less": bool(_offset(source)), "turns": cut.terms // self.turn,
             "flip": f"0x{sum(sign << at for at in range(0, 32, source.bits)):08X}u" if _flipped(source) else "0",
             **finish_params(node, sources),
         }  # fmt: skip
@@ -171,6 +172,8 @@ class FieldsConv(_SubbyteConv):
 class NestedConv(_SubbyteConv):
     """Codes of 8 bits: four channels by two pixels."""
 
+    turn = SIXTEEN
+
     def takes(self, source: TensorType) -> bool:
         return source.layout == "hwc" and source.bits == 8
 
@@ -187,8 +190,8 @@ class NestedConv(_SubbyteConv):
         bits = _bits(node)
         rows = self.rows(node)
         # The sums of the fourth channel keep 32 - 3 * bits bits, those of the third, weights from 0 on, 32 - 2 * bits.
-        parts, terms = parts_of(rows[3::4], (1 << (31 - 3 * bits)) - 1, 0 if bits == 4 else -2, 128)
-        more, fewer = parts_of(rows, (1 << (31 - 2 * bits)) - 1, -(1 << (bits - 1)), 128)
+        parts, terms = parts_of(rows[3::4], (1 << (31 - 3 * bits)) - 1, 0 if bits == 4 else -2, 128, SIXTEEN)
+        more, fewer = parts_of(rows, (1 << (31 - 2 * bits)) - 1, -(1 << (bits - 1)), 128, SIXTEEN)
         if more > parts:
             parts, terms = more, fewer
         words = parts * terms
@@ -197,5 +200,5 @@ class NestedConv(_SubbyteConv):
     def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
         cut = self.cut(node, sources[0])
         groups, fours = -(-_pixels(node) // 2), -(-node.type.channels // 4)
-        inner = cut.parts * (cut.terms / EIGHT * 35 + 45) + 8 * 7
+        inner = cut.parts * (cut.terms / SIXTEEN * 67 + 45) + 8 * 9
         return float(groups * (2 * cut.taps * 1.5 + 150 + fours * inner))

@@ -6,7 +6,7 @@ import numpy as np
 
 from mcugen.ir import Array, Int
 
-EIGHT = 8  # terms that the inner loops take in one turn
+EIGHT, SIXTEEN = 8, 16  # terms that the inner loops for fields and for nested weights take in one turn
 
 
 def pack_fields(rows: Int, bits: int) -> Array:
@@ -46,16 +46,16 @@ def padded(rows: Int, count: int, terms: int) -> Int:
     return np.pad(rows, ((0, count - len(rows)), (0, terms - rows.shape[1])))
 
 
-def parts_of(rows: Int, fits: float, lowest: int, of: int) -> tuple[int, int]:
+def parts_of(rows: Int, fits: float, lowest: int, of: int, turn: int = EIGHT) -> tuple[int, int]:
     """(parts, terms a part) such that each part's sum of abs(weights - lowest) * of stays at most `fits`.
 
-    Parts are multiples of 8 terms, equally long; the last may reach beyond the rows.
+    Parts are multiples of `turn` terms, equally long; the last may reach beyond the rows.
     """
     sums = np.cumsum(np.pad(np.abs(rows - lowest) * of, ((0, 0), (1, 0))), axis=1)
-    total = -(-rows.shape[1] // EIGHT)
+    total = -(-rows.shape[1] // turn)
     for parts in range(1, total + 1):
-        size = EIGHT * -(-total // parts)
+        size = turn * -(-total // parts)
         ends = np.minimum(np.arange(0, size * parts + 1, size), rows.shape[1])
         if (np.diff(sums[:, ends], axis=1) <= fits).all():
-            return -(-total * EIGHT // size), size
-    raise ValueError("eight terms overflow")
+            return -(-total * turn // size), size
+    raise ValueError("the shortest part overflows")
