@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made
 
-.PHONY: setup demo test check bench bench-check zoo fuzz faults fuzz-protocol clean
+.PHONY: setup demo test check bench bench-check zoo fuzz fuzz-load faults fuzz-protocol clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml
@@ -35,7 +35,7 @@ zoo: $(STAMP)
 N ?= 150
 SEED ?= 0
 fuzz: $(STAMP)
-	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED)
+	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED) --simulator $$(( $(N) / 10 ))
 
 fuzz-load: N = 20000
 fuzz-load: $(STAMP)
