@@ -114,6 +114,17 @@ class RowFused(Kernel):
             moved += sum(kept) * row_bytes(part.node.type)
         return sum(part.cycles for part in self.parts) + _COPY_CYCLES * moved
 
+    @property
+    def whole_bytes(self) -> int:
+        """What the tensors between the parts would take as a whole, the most at one time."""
+        sizes = [part.node.type.bytes for part in self.parts[:-1]]
+        return max(sum(pair) for pair in zip(sizes, [*sizes[1:], 0], strict=True))
+
+    @property
+    def cycles_apart(self) -> float:
+        """Modelled cycles of the same kernels one after another."""
+        return sum(replace(part, kernel=replace(part.kernel, band_rows=0)).cycles for part in self.parts)
+
     def uses(self, name: str) -> list[tuple[int, int]]:
         """(part, input) that read a tensor from outside."""
         return [(p, j) for p, part in enumerate(self.parts) for j, source in enumerate(part.node.inputs) if source == name]

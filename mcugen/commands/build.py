@@ -12,6 +12,7 @@ from mcugen.build import build as build_folder
 from mcugen.build import check_folder
 from mcugen.cli import save_json
 from mcugen.commands.common import read_graph
+from mcugen.commands.plan import chain_table
 from mcugen.errors import CheckFailed
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.quantise import InputGrid
@@ -54,4 +55,5 @@ def explanation(compiled: Compiled) -> str:
     for call in compiled.calls:
         others = ", ".join(f"{name} {cycles:,.0f}" for name, cycles in sorted(call.rejected.items(), key=lambda x: x[1]))
         rows.append((call.node.name, call.kernel.name, int(call.kernel.cycles(call.node, call.sources)), others))
-    return table(("layer", "kernel", "estimated cycles", "others"), rows)
+    text = table(("layer", "kernel", "estimated cycles", "others"), rows)
+    return f"{text}\n\n{chain_table(compiled.calls)}" if any(call.kernel.parts for call in compiled.calls) else text
