@@ -110,7 +110,7 @@ class Search:
 
 
 def _by_rows(call: Call) -> bool:
-    return call.kernel.by_rows and bool(call.kernel.template) and image(call.node.type.shape)[0] > 1
+    return call.kernel.by_rows and image(call.node.type.shape)[0] > 1
 
 
 def _swap_kernels(graph: Graph, calls: tuple[Call, ...], most: int) -> tuple[Call, ...]:

@@ -45,8 +45,6 @@ def _tap_cycles(node: Node, each: float, padded: float) -> float:
 
 
 class FastMaxPool(Kernel):
-    by_rows = True
-
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return _applies(node, sources[0])
 
@@ -62,8 +60,6 @@ class FastMaxPool(Kernel):
 
 class FastAvgPool(Kernel):
     """Sums in halfwords, widened before they can overflow."""
-
-    by_rows = True
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return _applies(node, sources[0]) and node.attrs["size"][1] <= LONGEST

@@ -101,8 +101,6 @@ def _cut(width: int, triples: bool) -> tuple[int, int, int]:
 class FastConv(Kernel):
     """Any kernel, strides and channels: windows widened to int16 columns, two channels by three pixels at a time."""
 
-    by_rows = True
-
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         left, right = node.attrs["pads"][2:]
         kw = node.attrs["weights"].shape[1]

@@ -22,8 +22,6 @@ LINE_BYTES = 32
 class FastDepthwise(Kernel):
     """Depthwise 3x3, one filter a channel, steps of 1 or 2 along a row: planes of int16, two pixels at a time."""
 
-    by_rows = True
-
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         kh, kw, _, multiplier = node.attrs["weights"].shape
         plain = (kh, kw, multiplier) == (3, 3, 1) and tuple(node.attrs["dilation"]) == (1, 1)

@@ -27,8 +27,6 @@ class AvgPool(Operator):
 
 
 class GenericAvgPool(Kernel):
-    by_rows = True
-
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         return {**pool_params(node, sources[0]), "padded": any(node.attrs["pads"]), "counted": "counts" in node.attrs}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, ClassVar
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
 from mcugen.epilogue import Epilogue, finish
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.resources import data_dir
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,19 @@ class Constant:
     role: str = "tables"  # "weights" or "tables" in the budget
 
 
+@cache
+def _takes_rows(template: str) -> bool:
+    text = (data_dir("templates") / "kernels" / template).read_text()
+    return "first_row" in text or "first_pixel" in text
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One way to compute an operator in C. Subclasses override what differs.
 
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
     `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
-    `by_rows`: can compute some rows at a time; `band_rows`: how many it gets then, 0 where it computes all in one call;
-    `parts`: the calls that it runs so (mcugen/bands.py).
+    `band_rows`: rows that it computes in one call, 0 for all; `parts`: the calls that it runs by such bands (mcugen/bands.py).
     """
 
     name: str
@@ -41,7 +47,11 @@ class Kernel:
     input_first: bool = False
     band_rows: int = 0
     parts: tuple[Call, ...] = ()
-    by_rows: ClassVar[bool] = False
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether it can compute some rows at a time: its template then reads first_row or first_pixel."""
+        return bool(self.template) and _takes_rows(self.template)
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return True

@@ -73,8 +73,6 @@ def same_places(source: TensorType, target: TensorType) -> bool:
 class GenericConv(Kernel):
     """Any widths, any shape: one weight and one input code at a time."""
 
-    by_rows = True
-
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         rows = np.moveaxis(node.attrs["weights"], 3, 0).reshape(node.type.channels, -1)
         packed = pack_rows(rows, weight_bits(node.attrs["weight_type"]))
@@ -102,8 +100,6 @@ class GenericConv(Kernel):
 
 class XnorConv(Kernel):
     """Bits by bits: XOR and popcount over 32-bit words of channels; windows at the border count fewer taps."""
-
-    by_rows = True
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return sources[0].bipolar and node.attrs["weight_type"].bipolar and node.attrs["groups"] == 1

@@ -42,8 +42,6 @@ class Depthwise(Operator):
 class GenericDepthwise(Kernel):
     """Any widths, any shape, bits included: one weight and one input code at a time."""
 
-    by_rows = True
-
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         kh, kw, depth, multiplier = node.attrs["weights"].shape
         rows = np.moveaxis(node.attrs["weights"].reshape(kh * kw, depth * multiplier), 1, 0)

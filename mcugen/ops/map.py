@@ -27,8 +27,6 @@ class Map(Operator):
 
 
 class GenericMap(Kernel):
-    by_rows = True
-
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         height, width, channels = image(node.type.shape)
         return {"pixels": height * width, "channels": channels}

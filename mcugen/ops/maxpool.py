@@ -44,8 +44,6 @@ def pool_params(node: Node, source: TensorType) -> dict[str, Any]:
 
 
 class GenericMaxPool(Kernel):
-    by_rows = True
-
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         return pool_params(node, sources[0])
 
