@@ -22,8 +22,10 @@ void board_uart_poll(bool drop);
 /* Sends one byte; false when the transmitter did not get ready in time. */
 bool board_uart_put(uint8_t byte);
 
-/* A counter that runs at status.clock_hz and wraps at 2^32; constant where the board has none. */
+/* A counter that runs at status.clock_hz and wraps at 2^32, constant where the board has none; and what it ran from one
+ * value to a later one. Both boards read it in equally many instructions, so that their counts can be compared. */
 uint32_t board_cycles(void);
+uint32_t board_cycles_between(uint32_t start, uint32_t end);
 
 /* The watchdog resets the chip when this is not called for 8 seconds. */
 void board_watchdog_feed(void);

@@ -64,6 +64,8 @@ bool board_uart_put(uint8_t byte) {
     return true;
 }
 
-uint32_t board_cycles(void) { return ~TIMER0_VALUE; } /* the timer counts down */
+uint32_t board_cycles(void) { return TIMER0_VALUE; }
+
+uint32_t board_cycles_between(uint32_t start, uint32_t end) { return start - end; } /* the timer counts down */
 
 void board_watchdog_feed(void) {}

@@ -161,3 +161,5 @@ bool board_uart_put(uint8_t byte) {
 }
 
 uint32_t board_cycles(void) { return DWT_CYCCNT; }
+
+uint32_t board_cycles_between(uint32_t start, uint32_t end) { return end - start; }

@@ -33,7 +33,7 @@ static void measure(bool on) {
         measure_start = board_cycles();
     } else {
         SYST_CSR |= SYST_CSR_TICKINT;
-        serial_add_ms((board_cycles() - measure_start) / (status.clock_hz / 1000u));
+        serial_add_ms(board_cycles_between(measure_start, board_cycles()) / (status.clock_hz / 1000u));
     }
 }
 
@@ -56,6 +56,7 @@ static const mcu_port port = {
     .measure = measure,
     .step = step,
     .cycles = board_cycles,
+    .cycles_between = board_cycles_between,
     .status = current_status,
 };
 

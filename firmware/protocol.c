@@ -91,7 +91,7 @@ static void wait_stopped(mcu_protocol *p, uint32_t step) {
 
 static void after_step(void *context, uint32_t step) {
     mcu_protocol *p = context;
-    uint32_t cycles = p->port->cycles() - p->last_cycles;
+    uint32_t cycles = p->port->cycles_between(p->last_cycles, p->port->cycles());
     uint32_t count = p->model->n_steps;
     p->result.cycles += cycles;
     p->result.steps = step + 1;
@@ -114,7 +114,7 @@ static void run(mcu_protocol *p) {
     p->port->step(0);
     p->last_cycles = p->port->cycles();
     model->run(p->banks, after_step, p);
-    p->result.cycles += p->port->cycles() - p->last_cycles;
+    p->result.cycles += p->port->cycles_between(p->last_cycles, p->port->cycles());
     p->port->step(MCU_NO_STEP);
     p->port->measure(false);
     if (p->stop == MCU_NO_STEP) {

@@ -39,7 +39,8 @@ typedef struct mcu_port {
     bool (*idle)(void);         /* nothing to do; false: stop waiting (never on a device) */
     void (*measure)(bool on);   /* around an inference: quiet interrupts, fresh stack paint */
     void (*step)(uint32_t step); /* this step runs next; MCU_NO_STEP: none. Feeds the watchdog */
-    uint32_t (*cycles)(void);   /* wraps at 2^32 */
+    uint32_t (*cycles)(void);   /* a counter that wraps at 2^32 */
+    uint32_t (*cycles_between)(uint32_t start, uint32_t end);
     const mcu_status *(*status)(void);
 } mcu_port;
 

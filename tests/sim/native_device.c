@@ -52,9 +52,11 @@ static void step(uint32_t index) { (void)index; }
 
 static uint32_t cycles(void) { return ticks += 10; }
 
+static uint32_t cycles_between(uint32_t start, uint32_t end) { return end - start; }
+
 static const mcu_status *current_status(void) { return &status; }
 
-static const mcu_port port = {get, put, idle, measure, step, cycles, current_status};
+static const mcu_port port = {get, put, idle, measure, step, cycles, cycles_between, current_status};
 
 void device_reset(void) {
     free(frame);
