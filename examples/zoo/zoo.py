@@ -22,6 +22,7 @@ from measure import CHECKS, Row, measure
 
 from mcugen.errors import McugenError
 from mcugen.report import table
+from mcugen.select import GOALS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -71,7 +72,7 @@ def run(name: str, board: str, checks: list[str]) -> Row:
     try:
         path = make_model(name)
         row.parameters = int(json.loads(path.with_suffix(".json").read_text())["parameters"])
-        measure(row, path, BUILD / f"{name}.image", board, EXPECTED[name].goals, checks, say)
+        measure(row, path, BUILD / f"{name}.image", board, GOALS, checks, say)
     except McugenError as error:
         row.error = str(error)
     except Exception as error:  # any other failure is a bug, and must not hide the other networks
