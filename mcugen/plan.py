@@ -9,7 +9,7 @@ from mcugen.errors import CheckFailed
 from mcugen.ir import Board, Graph, Region
 from mcugen.ops.base import Call
 from mcugen.planning.banks import place_buffers
-from mcugen.planning.buffers import Buffer, lower_bound, make_buffers
+from mcugen.planning.buffers import Buffer, make_buffers
 from mcugen.planning.check import check_places
 
 
@@ -28,16 +28,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Plan:
-    """All places; `lower_bound` is what the busiest call needs, which no plan can undercut.
-
-    optimal: no smaller plan in one bank exists, by the bound or by a search through all of them.
-    """
+    """All places; `lower_bound`: bytes that no plan can undercut, over however many banks."""
 
     places: tuple[Place, ...]
     banks: tuple[str, ...]
     lower_bound: int
     calls: int
-    optimal: bool = False
 
     @property
     def of(self) -> dict[str, Place]:
@@ -50,6 +46,11 @@ class Plan:
     @property
     def arena_bytes(self) -> int:
         return sum(self.bank_bytes(bank) for bank in self.banks)
+
+    @property
+    def optimal(self) -> bool:
+        """No smaller plan exists."""
+        return self.arena_bytes == self.lower_bound
 
     @property
     def gap(self) -> float:
@@ -78,15 +79,14 @@ def plan_memory(
     barred = tuple(region.name for region in arena_regions(board) if "no_io" in region.use)
     ends = {*graph.inputs, *graph.outputs}
     buffers = [replace(b, barred=barred) if barred and not ends.isdisjoint(b.tensors) else b for b in buffers]
-    bound = lower_bound(buffers)
-    found = place_buffers(buffers, room, bound, compact=goal != "time")
+    found = place_buffers(buffers, room, compact=goal != "time")
     if isinstance(found, Buffer):
         banks = ", ".join(f"{name} {size:,}" for name, size in room.items())
         fact = f"{found.bytes:,} bytes fit no memory beside what lives at the same time (free: {banks})"
         raise CheckFailed(found.name, fact, "make the layer smaller, use --for ram or a larger board")
-    spots, optimal = found
+    spots, bound = found
     places = tuple(Place(buffers[i], *spots[i]) for i in range(len(buffers)))
-    plan = Plan(places, tuple(bank for bank in room if any(p.bank == bank for p in places)), bound, len(calls), optimal)
+    plan = Plan(places, tuple(bank for bank in room if any(p.bank == bank for p in places)), bound, len(calls))
     check_places(graph, calls, plan.of, {bank: plan.bank_bytes(bank) for bank in plan.banks}, keep_inputs)
     return plan
 

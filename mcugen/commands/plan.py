@@ -16,7 +16,7 @@ from mcugen.errors import CheckFailed
 from mcugen.ops.base import Call
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.plan import Plan
-from mcugen.planning.buffers import needed
+from mcugen.planning.buffers import lower_bound, needed
 from mcugen.quantise import InputGrid
 from mcugen.report import table
 
@@ -40,8 +40,12 @@ def plan(
     if summary["chains"]:
         click.echo(chain_table(calls) + "\n")
     banks = ", ".join(f"{bank} {size:,}" for bank, size in summary["banks"].items())
-    best = "the smallest in one memory" if found.optimal else f"at most {found.gap:.1%} above the smallest"
-    click.echo(f"arena {found.arena_bytes:,} bytes ({banks}), {best}; the busiest layer alone needs {found.lower_bound:,}")
+    best = "the smallest possible" if found.optimal else f"at most {found.gap:.1%} above the smallest"
+    busiest = lower_bound([place.buffer for place in found.places])
+    click.echo(
+        f"arena {found.arena_bytes:,} bytes ({banks}), {best}; no plan needs less than {found.lower_bound:,}, "
+        f"the busiest layer alone needs {busiest:,}"
+    )
     peak = summary["peak"]
     click.echo(f"peak at {peak['at']}: " + ", ".join(f"{t} {b:,}" for t, b in peak["tensors"].items()))
     summary["next"] = smaller(compiled, goal)
@@ -57,7 +61,7 @@ def plan(
 def over_time(found: Plan, names: list[str], width: int = 40) -> str:
     """What lives during each call, by memory, and a bar of what the call needs of the whole arena."""
     buffers = [place.buffer for place in found.places]
-    rows = []
+    most, rows = lower_bound(buffers), []
     for time in range(-1, found.calls + 1):
         alive = dict.fromkeys(found.banks, 0)
         for place in found.places:
@@ -65,7 +69,7 @@ def over_time(found: Plan, names: list[str], width: int = 40) -> str:
                 alive[place.bank] = max(alive[place.bank], place.end)
         size = needed(buffers, time)
         bar = "#" * round(width * size / max(found.arena_bytes, 1))
-        rows.append((_time(time, names), *alive.values(), size, bar + (" <- peak" if size == found.lower_bound else "")))
+        rows.append((_time(time, names), *alive.values(), size, bar + (" <- peak" if size == most else "")))
     return table(("during", *(f"{bank} up to" for bank in found.banks), "needed", "of the arena"), rows)
 
 

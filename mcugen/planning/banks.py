@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mcugen.planning.buffers import Buffer
+from mcugen.planning.buffers import Buffer, lower_bound
 from mcugen.planning.exact import Search
 from mcugen.planning.pack import Pairs, height, pack, place_lowest
+from mcugen.planning.windows import raised_bound
 
 Spots = dict[int, tuple[str, int]]  # buffer -> bank, offset
 
@@ -17,17 +18,14 @@ _NEAR = 1.05  # of the lower bound: plans this small are chosen by speed, others
 _SCRATCH_USES = 8  # a byte of scratch is read and written about this often more than one of a tensor
 
 
-def place_buffers(buffers: Sequence[Buffer], room: Mapping[str, int], bound: int, compact: bool) -> tuple[Spots, bool] | Buffer:
-    """Bank and offset of every buffer, and whether no plan in one bank is smaller; where there is none, a buffer without place.
+def place_buffers(buffers: Sequence[Buffer], room: Mapping[str, int], compact: bool) -> tuple[Spots, int] | Buffer:
+    """Bank and offset of every buffer, and bytes that no plan can undercut; where there is no plan, a buffer without place.
 
     room: bytes of each bank, in order of speed. compact: the smallest total even where that is slower.
     """
     pairs = Pairs(buffers)
-    candidates: list[Spots] = []
-    proved = False
-    if any(size >= bound for size in room.values()):
-        offsets, proved = smallest(pairs, bound)
-        candidates += _in_one_bank(pairs, offsets, room)
+    offsets, bound = smallest(pairs)  # banks on top of each other are one, so this bounds several too
+    candidates = list(_in_one_bank(pairs, offsets, room))
     stuck: Buffer | None = None
     if not candidates or (candidates[0][0][0] != next(iter(room)) and not compact):
         for order in _orders(buffers):
@@ -47,8 +45,7 @@ def place_buffers(buffers: Sequence[Buffer], room: Mapping[str, int], bound: int
         slow = sum(speed[bank] * buffers[i].bytes * uses[i] for i, (bank, _) in spots.items())
         return (total, slow) if compact or total > _NEAR * bound else (0, slow)
 
-    best = min(candidates, key=rank)
-    return best, sum(used(buffers, best).values()) == bound or (proved and best is candidates[0])
+    return min(candidates, key=rank), bound
 
 
 def used(buffers: Sequence[Buffer], spots: Spots) -> dict[str, int]:
@@ -59,15 +56,19 @@ def used(buffers: Sequence[Buffer], spots: Spots) -> dict[str, int]:
     return ends
 
 
-def smallest(pairs: Pairs, bound: int) -> tuple[dict[int, int], bool]:
-    """Offsets in one bank, and whether no others are lower: packed; searched through where that missed the bound."""
-    offsets = pack(pairs, bound, rounds=50)
-    size = height(pairs, offsets)
-    proved = size <= bound
-    if not proved and len(pairs.buffers) <= SMALL:
+def smallest(pairs: Pairs) -> tuple[dict[int, int], int]:
+    """Offsets in one bank and a height that none undercut; where they differ the bound is raised, all searched, packed longer."""
+    bound = lower_bound(pairs.buffers)
+    lowest: list[int] = []
+    offsets = pack(pairs, bound, climbs=1)
+    if (size := height(pairs, offsets)) > bound:
+        bound, lowest = raised_bound(pairs.buffers, bound, size)
+    if size > bound and len(pairs.buffers) <= SMALL:
         search = Search(pairs, size, bound, _STEPS)
-        offsets, proved = search.found or offsets, search.proved
-    return (offsets if proved else min(offsets, pack(pairs, bound), key=lambda each: height(pairs, each))), proved
+        offsets, bound = search.found or offsets, search.best if search.proved else bound
+    if height(pairs, offsets) > bound:
+        offsets = min(offsets, pack(pairs, bound, lowest=lowest), key=lambda each: height(pairs, each))
+    return offsets, bound
 
 
 def _in_one_bank(pairs: Pairs, offsets: dict[int, int], room: Mapping[str, int]) -> Iterator[Spots]:
@@ -122,7 +123,7 @@ def _tightened(pairs: Pairs, spots: Spots, room: Mapping[str, int]) -> Spots:
         if not mine:
             continue
         part = Pairs([pairs.buffers[i] for i in mine])
-        offsets = pack(part, 0, rounds=100)
+        offsets = pack(part, 0, climbs=1)
         if height(part, offsets) < max(spots[i][1] + pairs.buffers[i].bytes for i in mine):
             better |= {mine[k]: (bank, offset) for k, offset in offsets.items()}
     return better

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 
 from mcugen.planning.buffers import Buffer
 
-_ROUNDS = 400
+_ROUNDS = 150  # of a climb
+_CLIMBS = 15
 
 
 class Pairs:
@@ -57,36 +59,47 @@ def height(pairs: Pairs, offsets: dict[int, int]) -> int:
     return max((offset + pairs.buffers[i].bytes for i, offset in offsets.items()), default=0)
 
 
-def pack(pairs: Pairs, bound: int, rounds: int = _ROUNDS) -> dict[int, int]:
-    """Offsets with a small height; stops at `bound`. The same buffers give the same offsets."""
-    chance = random.Random(0)
-    best, found = [], {}
-    least = 1 << 62
-    for order in _orders(pairs.buffers):
-        offsets = place_all(pairs, order)
-        if (size := height(pairs, offsets)) < least:
-            best, found, least = order, offsets, size
-    order, current = best, least
-    for _ in range(rounds if best else 0):
+def pack(pairs: Pairs, bound: int, climbs: int = _CLIMBS, lowest: Sequence[int] = ()) -> dict[int, int]:
+    """Offsets with a small height, the best of so many climbs; stops at `bound`. The same buffers give the same offsets.
+
+    lowest: buffers worth a try at the front, in this order.
+    """
+    starts = [(order, place_all(pairs, order)) for order in _orders(pairs.buffers, lowest)]
+    starts.sort(key=lambda start: height(pairs, start[1]))
+    best = starts[0][1]
+    for number, (order, offsets) in zip(range(climbs), cycle(starts), strict=False):
+        if height(pairs, best) <= bound:
+            break
+        best = min(best, _climb(pairs, order, offsets, bound, random.Random(number)), key=lambda each: height(pairs, each))
+    return best
+
+
+def _climb(pairs: Pairs, order: Sequence[int], offsets: dict[int, int], bound: int, chance: random.Random) -> dict[int, int]:
+    """The best of the orders met while moving what sticks out; worse ones are kept now and then."""
+    best, least = offsets, height(pairs, offsets)
+    current = least
+    for _ in range(_ROUNDS):
         if least <= bound:
             break
-        tried = _moved(pairs, order, found if current == least else place_all(pairs, order), chance)
-        offsets = place_all(pairs, tried)
-        size = height(pairs, offsets)
+        tried = _moved(pairs, order, offsets, chance)
+        spots = place_all(pairs, tried)
+        size = height(pairs, spots)
         if size <= current or chance.random() < 0.02:
-            order, current = tried, size
+            order, offsets, current = tried, spots, size
         if size < least:
-            found, least = offsets, size
-    return found
+            best, least = spots, size
+    return best
 
 
-def _orders(buffers: Sequence[Buffer]) -> list[list[int]]:
-    """Orders worth a try: by size, by size and life, by the end of life, by time both ways."""
+def _orders(buffers: Sequence[Buffer], lowest: Sequence[int]) -> list[list[int]]:
+    """Orders worth a try: by size (`lowest` before all others too), by size and life, by time both ways."""
     def by(key: object) -> list[int]:
         return sorted(range(len(buffers)), key=key)  # type: ignore[call-overload, no-any-return]
 
+    sizes = by(lambda i: (-buffers[i].bytes, buffers[i].first, buffers[i].name))
     return [
-        by(lambda i: (-buffers[i].bytes, buffers[i].first, buffers[i].name)),
+        sizes,
+        [*lowest, *(i for i in sizes if i not in lowest)],
         by(lambda i: (-buffers[i].bytes * (buffers[i].last - buffers[i].first + 1), buffers[i].name)),
         by(lambda i: (buffers[i].first, -buffers[i].last, buffers[i].name)),
         by(lambda i: (-buffers[i].last, buffers[i].first, buffers[i].name)),
