@@ -12,6 +12,7 @@ from mcugen.planning.windows import raised_bound
 Spots = dict[int, tuple[str, int]]  # buffer -> bank, offset
 
 SMALL = 64  # buffers up to which the search for the smallest height is tried
+_SHARES = (0.3, 0.1, 0.03, 0)  # of the bound; buffers above are searched through without the others
 _STEPS = 3000
 _TRIES = 40
 _NEAR = 1.05  # of the lower bound: plans this small are chosen by speed, others by size
@@ -59,13 +60,18 @@ def used(buffers: Sequence[Buffer], spots: Spots) -> dict[str, int]:
 def smallest(pairs: Pairs) -> tuple[dict[int, int], int]:
     """Offsets in one bank and a height that none undercut; where they differ the bound is raised, all searched, packed longer."""
     bound = lower_bound(pairs.buffers)
-    lowest: list[int] = []
     offsets = pack(pairs, bound, climbs=1)
     if (size := height(pairs, offsets)) > bound:
-        bound, lowest = raised_bound(pairs.buffers, bound, size)
-    if size > bound and len(pairs.buffers) <= SMALL:
-        search = Search(pairs, size, bound, _STEPS)
-        offsets, bound = search.found or offsets, search.best if search.proved else bound
+        bound = raised_bound(pairs.buffers, bound, size)
+    lowest: list[list[int]] = []
+    for share in _SHARES if size > bound else ():
+        large = [i for i, buffer in enumerate(pairs.buffers) if buffer.bytes > share * bound]
+        if 0 < len(large) <= SMALL:
+            search = Search(Pairs([pairs.buffers[i] for i in large]), size, bound, _STEPS)
+            bound = max(bound, search.best) if search.proved else bound
+            found = {large[k]: offset for k, offset in (search.found or {}).items()}
+            offsets = found if len(found) == len(offsets) else offsets
+            lowest += [sorted(found, key=lambda i: found[i])] if found else []
     if height(pairs, offsets) > bound:
         offsets = min(offsets, pack(pairs, bound, lowest=lowest), key=lambda each: height(pairs, each))
     return offsets, bound

@@ -59,10 +59,10 @@ def height(pairs: Pairs, offsets: dict[int, int]) -> int:
     return max((offset + pairs.buffers[i].bytes for i, offset in offsets.items()), default=0)
 
 
-def pack(pairs: Pairs, bound: int, climbs: int = _CLIMBS, lowest: Sequence[int] = ()) -> dict[int, int]:
+def pack(pairs: Pairs, bound: int, climbs: int = _CLIMBS, lowest: Sequence[Sequence[int]] = ()) -> dict[int, int]:
     """Offsets with a small height, the best of so many climbs; stops at `bound`. The same buffers give the same offsets.
 
-    lowest: buffers worth a try at the front, in this order.
+    lowest: sequences of buffers worth a try at the front of an order.
     """
     starts = [(order, place_all(pairs, order)) for order in _orders(pairs.buffers, lowest)]
     starts.sort(key=lambda start: height(pairs, start[1]))
@@ -91,15 +91,15 @@ def _climb(pairs: Pairs, order: Sequence[int], offsets: dict[int, int], bound: i
     return best
 
 
-def _orders(buffers: Sequence[Buffer], lowest: Sequence[int]) -> list[list[int]]:
-    """Orders worth a try: by size (`lowest` before all others too), by size and life, by time both ways."""
+def _orders(buffers: Sequence[Buffer], lowest: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Orders worth a try: by size (with each of `lowest` in front too), by size and life, by time both ways."""
     def by(key: object) -> list[int]:
         return sorted(range(len(buffers)), key=key)  # type: ignore[call-overload, no-any-return]
 
     sizes = by(lambda i: (-buffers[i].bytes, buffers[i].first, buffers[i].name))
     return [
         sizes,
-        [*lowest, *(i for i in sizes if i not in lowest)],
+        *([*first, *(i for i in sizes if i not in first)] for first in lowest),
         by(lambda i: (-buffers[i].bytes * (buffers[i].last - buffers[i].first + 1), buffers[i].name)),
         by(lambda i: (buffers[i].first, -buffers[i].last, buffers[i].name)),
         by(lambda i: (-buffers[i].last, buffers[i].first, buffers[i].name)),

@@ -18,9 +18,8 @@ _STEPS = 200  # of a window
 _ALL_STEPS = 20_000
 
 
-def raised_bound(buffers: Sequence[Buffer], bound: int, height: int) -> tuple[int, list[int]]:
-    """A bound of at least `bound` and at most `height`, and the buffers of the window that gives it, lowest first."""
-    order: list[int] = []
+def raised_bound(buffers: Sequence[Buffer], bound: int, height: int) -> int:
+    """A bound of at least `bound` and at most `height`."""
     steps = _ALL_STEPS
     for window in _windows(buffers, bound):
         if bound >= height or steps <= 0:
@@ -28,10 +27,8 @@ def raised_bound(buffers: Sequence[Buffer], bound: int, height: int) -> tuple[in
         if sum(buffers[i].bytes for i in window) > bound:
             search = Search(Pairs([buffers[i] for i in window]), height, bound, _STEPS)
             steps -= _STEPS - search.steps
-            if search.proved and search.best > bound:
-                bound, spots = search.best, search.found or {}
-                order = [window[k] for k in sorted(spots, key=lambda k: spots[k])]
-    return bound, order
+            bound = max(bound, search.best) if search.proved else bound
+    return bound
 
 
 def _windows(buffers: Sequence[Buffer], bound: int) -> Iterator[tuple[int, ...]]:
