@@ -87,11 +87,16 @@ def ram_limit(board: Board, limits: Limits) -> int:
 
 
 def layer_sizes(calls: Sequence[Call], steps: Mapping[str, str], plan: Plan, symbols: Symbols) -> tuple[LayerSize, ...]:
-    """What every layer takes, read from the symbols of the ELF (their names start with the step's)."""
-    rows, places = [], plan.of
+    """What every layer takes, read from the symbols of the ELF (their names start with the step's).
+
+    A function that several steps share counts where it is called first.
+    """
+    rows, places, counted = [], plan.of, set[str]()
     for call in calls:
         name = call.node.name
         prefix = steps.get(name, "\0")
+        prefix = "\0" if prefix in counted else prefix
+        counted.add(prefix)
         mine = [s for s in symbols.all if s.name == prefix or s.name.startswith(f"{prefix}_") or s.name.startswith(f"{prefix}.")]
         weights = {f"{prefix}_{c.name}" for c in call.constants if c.role == "weights"}
         rows.append(

@@ -51,8 +51,8 @@ def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Source
     model = identifier(graph.name)
     env = environment()
     names = {call.node.name: f"{model}_s{i:02d}_{identifier(call.node.name)}" for i, call in enumerate(calls)}
-    bodies = [_render(env, call, names[call.node.name]) for call in calls if call.kernel.template]
     computing = [call for call in calls if call.kernel.template]
+    bodies, names = _shared({name: _render(env, call, name) for call in computing for name in [names[call.node.name]]}, names)
     steps = {call.node.name: names[call.node.name] for call in computing}
     context = {
         "version": __version__,
@@ -69,6 +69,21 @@ def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Source
     }
     files = {name: _template(env, f"{name}.j2", context) for name in ("model.h", "model.c")}
     return Sources(files, model, steps, digest)
+
+
+def _shared(texts: Mapping[str, str], names: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The functions' texts without those that equal an earlier one but for the name, and every node's function.
+
+    texts: by C name; names: C names by node.
+    """
+    first: dict[str, str] = {}
+    stands_for = {name: first.setdefault(_meaning(text, name), name) for name, text in texts.items()}
+    return [texts[name] for name in first.values()], {node: stands_for.get(name, name) for node, name in names.items()}
+
+
+def _meaning(text: str, name: str) -> str:
+    """A function and its tables without its name and the comment that opens it."""
+    return text.partition("\n")[2].replace(name, "@")
 
 
 def identifier(name: str) -> str:

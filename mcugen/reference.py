@@ -152,9 +152,9 @@ def run(arguments: Sequence[str], seconds: float, node: str, progress: Progress 
 
 
 def imported() -> Any:
-    """TensorFlow in the golden environment, with QKeras's two reading faults mended; only in the child process."""
+    """TensorFlow in the golden environment, with QKeras's reading faults mended; only in the child process."""
     import tensorflow as tf
-    from qkeras import QActivation
+    from qkeras import QActivation, qrecurrent
     from qkeras.quantizers import get_quantizer, quantized_hswish
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -167,6 +167,8 @@ def imported() -> Any:
     def hswish_from_config(cls: Any, config: dict[str, Any]) -> Any:
         return cls(**{key: value for key, value in config.items() if key != "keep_negative"})
 
+    if not hasattr(qrecurrent.nest, "is_sequence"):  # its name before TensorFlow 2.16
+        qrecurrent.nest.is_sequence = qrecurrent.nest.is_nested
     QActivation.from_config = classmethod(activation_from_config)
     quantized_hswish.from_config = classmethod(hswish_from_config)
     return tf

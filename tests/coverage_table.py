@@ -16,7 +16,21 @@ from mcugen.load.classes import CLASSES, REFUSED  # noqa: E402
 from mcugen.quantizers.parse import KINDS  # noqa: E402
 from mcugen.quantizers.parse import REFUSED as REFUSED_QUANTIZERS  # noqa: E402
 from tests.fuzzing.cells import Cells  # noqa: E402
-from tests.fuzzing.coverage import ACTIVATIONS, INPUT_KINDS, LAYERS, OPTIONS, PLACES, WEIGHTED, WEIGHTS, branch, optioned  # noqa: E402
+from tests.fuzzing.coverage import (  # noqa: E402
+    ACTIVATIONS,
+    INPUT_KINDS,
+    LAYERS,
+    OPTIONS,
+    PLACES,
+    RECURRENT,
+    RECURRENT_OPTIONS,
+    WEIGHTED,
+    WEIGHTS,
+    Branch,
+    branch,
+    optioned,
+    recurrent,
+)
 
 INTRO = """# What is supported
 
@@ -52,7 +66,7 @@ def said(column: str, cells: list[str]) -> list[str]:
 
 def nothing_is_missing() -> None:
     """Every class and every quantizer that the loader reads has a row."""
-    known = {name.split("(")[0].split(" ")[0] for name in (*WEIGHTED, *LAYERS)} | {"InputLayer", "QActivation"}
+    known = {name.split("(")[0].split(" ")[0] for name in (*WEIGHTED, *RECURRENT, *LAYERS)} | {"InputLayer", "QActivation"}
     assert set(CLASSES) <= known, set(CLASSES) - known
     tried = {str(q["class_name"] if isinstance(q, dict) else q).split("(")[0] for q in (*WEIGHTS, *ACTIVATIONS)}
     assert set(KINDS) <= tried, set(KINDS) - tried
@@ -66,7 +80,8 @@ def main() -> None:
         rows = [(shown(w), [results[name][i] for name in WEIGHTED]) for i, w in enumerate(WEIGHTS)]
         parts += ["## Layers with weights, by kernel quantizer", "Inputs and outputs of 8 bits, a quantized bias.",
                   table("kernel quantizer", [f"`{name}`" for name in WEIGHTED], rows)]  # fmt: skip
-        results = {name: said(f"{name} options", options(cells, name)) for name in WEIGHTED}
+        optional = {name: [optioned(name, option) for option in OPTIONS] for name in WEIGHTED}
+        results = {name: said(f"{name} options", options(cells, made)) for name, made in optional.items()}
         rows = [(f"`{option}`", [results[name][i] for name in WEIGHTED]) for i, option in enumerate(OPTIONS)]
         parts += ["## Layers with weights, by setting",
                   "4-bit weights, inputs and outputs of 8 bits. -: not in Keras, or TensorFlow fails on it.",
@@ -78,14 +93,23 @@ def main() -> None:
         rows = [(f"`{name}`", [kinds[kind][i] for kind in INPUT_KINDS]) for i, name in enumerate(LAYERS)]
         parts += ["## Other layers, by what they read", "A convolution of 4-bit weights and an 8-bit quantizer follow.",
                   table("layer", list(INPUT_KINDS), rows)]  # fmt: skip
+        parts += recurrent_layers(cells)
         parts += ["## Refusals", "\n".join(f"{n}. {text}" for text, n in cells.messages.items())]
     parts += ["## Always refused", refused()]
     print("\n\n".join(parts))
 
 
-def options(cells: Cells, name: str) -> list[str]:
-    """A column of the table of settings."""
-    branches = [optioned(name, option) for option in OPTIONS]
+def recurrent_layers(cells: Cells) -> list[str]:
+    made = {name: [recurrent(name, option) for option in RECURRENT_OPTIONS] for name in RECURRENT}
+    results = {name: said(name, options(cells, branches)) for name, branches in made.items()}
+    rows = [(f"`{option}`", [results[name][i] for name in RECURRENT]) for i, option in enumerate(RECURRENT_OPTIONS)]
+    return ["## Recurrent layers, by setting",
+            "8 time steps, 4-bit weights, an 8-bit state, quantized_tanh(6), quantized_sigmoid(5). -: not in QKeras, or fails.",
+            table("setting", [f"`{name}`" for name in RECURRENT], rows)]  # fmt: skip
+
+
+def options(cells: Cells, branches: Sequence[Branch | None]) -> list[str]:
+    """A column of a table of settings."""
     texts = iter(cells.run([branch for branch in branches if branch is not None]))
     return ["-" if branch is None else next(texts) for branch in branches]
 

@@ -31,7 +31,7 @@ MODULES = [
     "keras.activations", "keras.models", "tf_keras.src.engine.functional", "tf_keras.src.engine.sequential",
     "keras.src.engine.functional", "keras.src.engine.sequential",  # Keras 2.13 to 2.15
     "qkeras.quantizers", "qkeras.qlayers", "qkeras.qconvolutional", "qkeras.qnormalization", "qkeras.qpooling",
-    "qkeras.qconv2d_batchnorm", "qkeras.qdepthwiseconv2d_batchnorm",
+    "qkeras.qrecurrent", "qkeras.qconv2d_batchnorm", "qkeras.qdepthwiseconv2d_batchnorm",
 ]  # fmt: skip
 EXECUTABLE = ("Lambda", "__lambda__", "function", "__typespec__", "__tensor__")
 TOP_KEYS = {

@@ -25,6 +25,8 @@ QUANTIZER_KEYS = {
     "kernel_quantizer",
     "bias_quantizer",
     "depthwise_quantizer",
+    "recurrent_quantizer",
+    "state_quantizer",
     "pointwise_quantizer",
     "average_quantizer",
     "gamma_quantizer",
@@ -148,6 +150,20 @@ FOLDING: Keys = {
     "ema_freeze_delay": (None, lambda value: value),
     "folding_mode": ("ema_stats_folding", only("ema_stats_folding", "batch_stats_folding")),
 }
+RECURRENCE: Keys = {
+    "units": (REQUIRED, SIZE),
+    "use_bias": (True, flag),
+    "activation": (None, text),
+    **quantizers("kernel", "recurrent", "bias", "state"),
+    "return_sequences": (False, flag),
+    "go_backwards": (False, flag),
+    "return_state": (False, only(False)),
+    "stateful": (False, only(False)),
+    "time_major": (False, only(False)),
+    "zero_output_for_mask": (False, flag),
+    **{name: (None, lambda value: None) for name in ("unroll", "dropout", "recurrent_dropout")},
+}
+GATES: Keys = {"recurrent_activation": (None, text), "implementation": (1, only(1, 2))}
 GLOBAL_POOL: Keys = {"data_format": CHANNELS_LAST, "keepdims": (False, flag)}
 QPOOL: Keys = {**quantizers("average"), "activation": (None, text)}
 NOISE: Keys = {name: (None, lambda value: None) for name in ("rate", "noise_shape", "seed", "stddev", "l1", "l2", "data_format")}
@@ -178,6 +194,9 @@ CLASSES: dict[str, Keys] = {
     "QDense": {**DENSE, **quantizers("kernel", "bias")},
     "QConv2DBatchnorm": {**CONV2D, **quantizers("kernel", "bias"), **FOLDING},
     "QDepthwiseConv2DBatchnorm": {**DEPTHWISE, **quantizers("depthwise", "bias"), **FOLDING},
+    "QSimpleRNN": RECURRENCE,
+    "QLSTM": {**RECURRENCE, **GATES, "unit_forget_bias": (True, flag)},
+    "QGRU": {**RECURRENCE, **GATES, "reset_after": (False, only(False))},
     "BatchNormalization": NORM,
     "QBatchNormalization": {**NORM, **quantizers("gamma", "beta", "mean", "variance")},
     "QActivation": {"activation": (REQUIRED, text)},
@@ -217,8 +236,7 @@ CLASSES: dict[str, Keys] = {
 MODELS = ("Functional", "Sequential", "Model")
 
 RECURRENT = [
-    "QSimpleRNN", "QLSTM", "QGRU", "QBidirectional", "SimpleRNN", "LSTM", "GRU", "Bidirectional", "RNN",
-    "TimeDistributed",
+    "QBidirectional", "SimpleRNN", "LSTM", "GRU", "Bidirectional", "RNN", "TimeDistributed",
 ]  # fmt: skip
 REFUSED = {
     "Lambda": ("holds Python code, which is never executed", "replace it by layers of Keras or QKeras"),
@@ -232,7 +250,7 @@ REFUSED = {
     "Conv2DTranspose": ("is not supported", "use UpSampling2D and QConv2D"),
     "QDenseBatchnorm": ("does not exist in QKeras 0.9.0", "use QDense and BatchNormalization"),
     "PruneLowMagnitude": ("is a training wrapper", "apply strip_pruning of tfmot before saving"),
-    **dict.fromkeys(RECURRENT, ("is recurrent, which is not supported", "use convolutions")),
+    **dict.fromkeys(RECURRENT, ("is recurrent, which is not supported", "use QSimpleRNN, QLSTM, QGRU or convolutions")),
 }
 
 
@@ -265,7 +283,7 @@ def checked_config(class_name: str, config: Any, layer: str) -> dict[str, Any]:
             raise McugenError(layer, fact[:300], f"change {key}") from None
         if key in QUANTIZER_KEYS:
             done[key] = parse(done[key], layer)
-        elif key == "activation":
+        elif key in ("activation", "recurrent_activation"):
             done[key] = activation(class_name, done[key], layer)
     return done
 

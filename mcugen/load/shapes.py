@@ -12,12 +12,13 @@ from mcugen.errors import McugenError
 Shape = tuple[int, ...]
 Config = Mapping[str, Any]
 MAX_ELEMENTS = 1 << 26
+RECURRENT = {"QSimpleRNN": 1, "QGRU": 3, "QLSTM": 4}  # gates
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 
 
 @dataclass(frozen=True)
 class Weight:
-    """One variable; `trainable` as Keras counts it; `part` is "" or "batchnorm", a layer inside the layer."""
+    """One variable; `trainable` as Keras counts it; `part` is "", "batchnorm" or "cell", a layer inside the layer."""
 
     name: str
     shape: Shape
@@ -87,7 +88,7 @@ SPATIAL2 = ["ZeroPadding2D", "Cropping2D", "UpSampling2D", "QConv2DBatchnorm", "
 
 def rank_of(class_name: str) -> int | None:
     """Number of axes of a layer's input, where it is fixed."""
-    if class_name in SPATIAL1 or class_name.endswith(("Conv1D", "Pooling1D")):
+    if class_name in RECURRENT or class_name in SPATIAL1 or class_name.endswith(("Conv1D", "Pooling1D")):
         return 2
     if class_name in SPATIAL2 or class_name.endswith(("Conv2D", "Pooling2D")):
         return 3
@@ -107,6 +108,8 @@ def rule_of(class_name: str) -> Rule:
         return conv
     if class_name.startswith(("ZeroPadding", "Cropping", "UpSampling")):
         return resized
+    if class_name in RECURRENT:
+        return lambda config, shape: (*(shape[:1] if config["return_sequences"] else ()), config["units"])
     others: dict[str, Rule] = {
         "Dense": lambda config, shape: (*shape[:-1], config["units"]),
         "QDense": lambda config, shape: (*shape[:-1], config["units"]),
@@ -165,6 +168,11 @@ def weights_of(class_name: str, config: Config, shape: Shape, layer: str) -> lis
             iteration = Weight("iteration", (), trainable=False)
             return [*found, iteration, *norm_weights(config, after, layer, "batchnorm")]
         return found
+    if class_name in RECURRENT:
+        columns = RECURRENT[class_name] * config["units"]
+        shapes: dict[str, Shape] = {"kernel": (shape[-1], columns), "recurrent_kernel": (config["units"], columns)}
+        shapes |= {"bias": (columns,)} if config["use_bias"] else {}
+        return [Weight(name, size, part="cell") for name, size in shapes.items()]
     if plain == "PReLU":
         shared = config["shared_axes"] or ()
         return [Weight("alpha", tuple(1 if axis + 1 in shared else size for axis, size in enumerate(shape)))]

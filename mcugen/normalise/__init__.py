@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from mcugen.errors import McugenError
 from mcugen.ir import Graph, Network
-from mcugen.normalise import elementwise, norms, pooling, shaping, weighted
+from mcugen.normalise import elementwise, norms, pooling, recurrent, shaping, weighted
 from mcugen.normalise.builder import RULES, Builder
 
 __all__ = ["RULES", "normalise"]
-_RULE_FILES = (elementwise, norms, pooling, shaping, weighted)
+_RULE_FILES = (elementwise, norms, pooling, recurrent, shaping, weighted)
 
 
 def normalise(network: Network) -> Graph:

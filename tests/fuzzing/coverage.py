@@ -90,6 +90,24 @@ LAYERS: dict[str, Json] = {
     "DepthwiseConv2D": {"kernel_size": 3}, "SeparableConv1D": {"filters": 3, "kernel_size": 3},
     "SeparableConv2D": {"filters": 3, "kernel_size": 3},
 }  # fmt: skip
+RECURRENT = ("QSimpleRNN", "QLSTM", "QGRU")
+RECURRENT_OPTIONS: dict[str, Json] = {
+    "no option": {}, "return_sequences=True": {"return_sequences": True}, "go_backwards=True": {"go_backwards": True},
+    "use_bias=False": {"use_bias": False}, "bias_quantizer=None": {"bias_quantizer": None},
+    "implementation=2": {"implementation": 2},
+    **{f"kernel and recurrent {shown}": {"kernel_quantizer": each, "recurrent_quantizer": each} for shown, each in (
+        ("'quantized_bits(8,0,1,alpha=1)'", "quantized_bits(8,0,1,alpha=1)"),
+        ("quantized_bits(4,0,alpha=None)", obj("quantized_bits", bits=4, integer=0, alpha=None)),
+        ("'quantized_bits(4,0,1,alpha='auto')'", "quantized_bits(4,0,1,alpha='auto')"),
+        ("'binary(alpha=1)'", "binary(alpha=1)"), ("'ternary(alpha=1)'", "ternary(alpha=1)"), ("None", None))},
+    "state_quantizer=None": {"state_quantizer": None},
+    "state_quantizer='binary(alpha=1)'": {"state_quantizer": "binary(alpha=1)"},
+    "activation='quantized_bits(8,1,1,alpha=1)'": {"activation": "quantized_bits(8,1,1,alpha=1)"},
+    "activation='binary(alpha=1)'": {"activation": "binary(alpha=1)"}, "activation='tanh'": {"activation": "tanh"},
+    "recurrent_activation='hard_sigmoid'": {"recurrent_activation": "hard_sigmoid"},
+    "recurrent_activation='sigmoid'": {"recurrent_activation": "sigmoid"}, "reset_after=True": {"reset_after": True},
+    "return_state=True": {"return_state": True}, "stateful=True": {"stateful": True},
+}  # fmt: skip
 INPUT, BITS, ACT = "quantized_bits(8,0,1)", "quantized_bits(4,0,1,alpha=1)", "quantized_bits(8,3,1,alpha=1)"
 
 
@@ -139,6 +157,19 @@ def optioned(name: str, option: str) -> Branch | None:
     made = weighted(name, BITS)
     made.layers[1][1].update(changes)
     return made
+
+
+def recurrent(name: str, option: str) -> Branch | None:
+    """A recurrent layer of 4-bit weights and an 8-bit state with one setting changed; None where it has no such setting."""
+    config: Json = {"units": 4, "kernel_quantizer": BITS, "recurrent_quantizer": BITS, "bias_quantizer": "quantized_bits(8,2,1)",
+                    "state_quantizer": "quantized_bits(8,1,1,alpha=1)", "activation": "quantized_tanh(6)"}  # fmt: skip
+    if name != "QSimpleRNN":
+        config["recurrent_activation"] = "quantized_sigmoid(5)"
+    changes = RECURRENT_OPTIONS[option]
+    takes_kernel = name == "QGRU" and "recurrent_quantizer" in changes and changes["recurrent_quantizer"] is None
+    if takes_kernel or not set(changes) <= set(CLASSES[name]):
+        return None
+    return Branch(2).add("QActivation", activation=INPUT).add(name, **{**config, **changes}).add("QActivation", activation=ACT)
 
 
 def placed(place: str, quantizer: Any) -> Branch:
