@@ -32,6 +32,9 @@ def main() -> int:
     with Campaign(args.simulator, args.batch) as campaign:
         for seed in range(args.seed, args.seed + args.count):
             campaign.add(seed)
+            done = seed - args.seed + 1
+            if done % 50 == 0:
+                print(f"{done} of {args.count} models, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
         campaign.finish()
         print(f"seed {args.seed}, {args.count} models, {time.monotonic() - started:.0f} s")
         print(campaign.totals.text(args.verbose))
