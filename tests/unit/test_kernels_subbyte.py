@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mcugen.profile.bare import BareMachine, build_bare
 from mcugen.profile.model import ALL_HITS
 from mcugen.resources import data_dir
 from mcugen.shapes import same_pads
+from tests.tools import need
 
 BOARD = load_board("nucleo-h743zi")
 CODES = {
@@ -199,8 +199,8 @@ def test_native_code_with_sanitizers(batch: Batch) -> None:
 
 @pytest.mark.parametrize("toolchain", ["gcc", "zig"])
 def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
-    if toolchain == "gcc" and not shutil.which("arm-none-eabi-gcc"):
-        pytest.skip("no arm-none-eabi-gcc")
+    if toolchain == "gcc":
+        need("arm-none-eabi-gcc")
     for name, text in batch.sources.files.items():
         (tmp_path / name).write_text(text)
     with (tmp_path / "model.c").open("a") as model:

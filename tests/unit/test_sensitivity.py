@@ -176,7 +176,8 @@ def test_needs_samples(model: Path) -> None:
 
 
 def test_dask_gives_the_same_results(model: Path, samples: Path, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     options = ("--inputs", samples, "--bits", "8,2")
     assert call(model, *options, "--jobs", 1, "--json", tmp_path / "here.json").exit_code == 0
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
