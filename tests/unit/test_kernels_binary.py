@@ -10,26 +10,21 @@ import numpy as np
 import pytest
 
 from mcugen.boards import load_board
-from mcugen.emit import Sources, emit, graph_digest
-from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.engines.host import HostEngine
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.interpret import encode_inputs, interpret
-from mcugen.ir import Array, Graph, Layer, Network, Node, TensorType
+from mcugen.ir import Array, Layer, Network, Node, TensorType
 from mcugen.kernels import BINARY
 from mcugen.kernels.binary_pack import groups_of_codes, groups_of_words, pack_tables
-from mcugen.ops.base import Call, Kernel
+from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
 from mcugen.ops.map import Map
 from mcugen.pipeline import compile_graph, lower
-from mcugen.plan import plan_memory
-from mcugen.profile.bare import BareMachine, build_bare
-from mcugen.profile.model import ALL_HITS
 from mcugen.quantizers import Quantizer, parse
 from mcugen.requantize import _Chain
-from mcugen.resources import data_dir
 from mcugen.shapes import same_pads
-from tests.tools import need
+from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 
 BOARD = load_board("nucleo-h743zi")
 OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise(), "map": Map()}
@@ -202,37 +197,9 @@ def make(case: Case, name: str, seed: int) -> tuple[Node, tuple[TensorType, ...]
     return Node(name, "conv2d" if case.filters else "depthwise", names, kind, attrs), tuple(sources), inputs
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Many layers in one model, each with its own inputs, each computed by every kernel that takes it."""
-
-    graph: Graph
-    calls: tuple[Call, ...]
-    inputs: dict[str, Array]
-    wanted: dict[str, Array]
-    sources: Sources
-
-
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    nodes: list[Node] = []
-    calls: list[Call] = []
-    given: dict[str, Array] = {}
-    wanted: dict[str, Array] = {}
-    for seed, case in enumerate(CASES):
-        node, sources, inputs = make(case, f"n{seed}", seed)
-        given |= dict(zip(node.inputs, inputs, strict=True))
-        nodes += [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
-        taken = [kernel for kernel in BINARY[node.op] if kernel.applies(node, sources)]
-        assert taken, case
-        for kernel in taken:
-            twin = node.but(name=f"{node.name}_{kernel.name}")
-            wanted[twin.name] = OPERATORS[node.op].reference(node, sources, inputs)
-            calls.append(Call(twin, sources, kernel))
-            nodes.append(twin)
-    graph = Graph("batch", tuple(nodes), tuple(given), tuple(wanted))
-    sources_text = emit(graph, calls, plan_memory(graph, calls, BOARD), graph_digest(graph))
-    return Batch(graph, tuple(calls), given, wanted, sources_text)
+    return make_batch((make(case, f"n{seed}", seed) for seed, case in enumerate(CASES)), BINARY)
 
 
 def _case(name: str) -> Case:
@@ -240,51 +207,15 @@ def _case(name: str) -> Case:
 
 
 def test_native_code_with_sanitizers(batch: Batch) -> None:
-    outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
-    for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
-        np.testing.assert_array_equal(got, wanted, f"{name} {_case(name)}")
+    run_natively(batch, _case)
 
 
 @pytest.mark.parametrize("toolchain", ["gcc", "zig"])
 def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
-    if toolchain == "gcc":
-        need("arm-none-eabi-gcc")
-    for name, text in batch.sources.files.items():
-        (tmp_path / name).write_text(text)
-    with (tmp_path / "model.c").open("a") as model:
-        model.write("".join(_entry(call, batch.sources.steps[call.node.name]) for call in batch.calls))
-    flags = ("-O2", "-std=c11", "-ffreestanding", "-fno-sanitize=undefined", "-fno-exceptions", "-ffp-contract=off")
-    elf = build_bare([tmp_path / "model.c"], tmp_path / "batch.elf", toolchain, flags, [tmp_path, data_dir("firmware")])
-    machine = BareMachine(elf, memory=ALL_HITS)
-    for call in batch.calls:
-        node, guard = call.node, bytes([0xA5]) * 8
-        for k, (name, kind) in enumerate(zip(node.inputs, call.sources, strict=True)):
-            machine.write(f"{node.name}_buffer{k}", to_bytes(batch.inputs[name], kind).tobytes())
-        behind = machine.address(f"{node.name}_work") + _even(call.scratch_bytes)
-        machine.write(behind, guard)
-        counts = machine.call(f"{node.name}_entry").counts
-        data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
-        np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], node.name)
-        assert machine.read(behind, 8) == guard, node.name
-        if counts.modelled_cycles > 5000 and _case(node.name).stage != "some" and not _case(node.name).fill:
-            ratio = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
-            assert 0.6 < ratio < 1.6, (node.name, call.kernel.name, ratio)
+    def measured(name: str) -> bool:
+        return _case(name).stage != "some" and not _case(name).fill
 
-
-def _even(size: int) -> int:
-    return -(-size // 8) * 8
-
-
-def _entry(call: Call, function: str) -> str:
-    """Buffers of its own for one call, bytes behind its scratch, and a function without arguments."""
-    name = call.node.name
-    lines = [f"uint8_t {name}_buffer{k}[{kind.bytes}] MCU_ALIGN(8);" for k, kind in enumerate(call.sources)]
-    lines.append(f"uint8_t {name}_result[{call.node.type.bytes}] MCU_ALIGN(8);")
-    lines.append(f"uint8_t {name}_work[{_even(call.scratch_bytes) + 8}] MCU_ALIGN(8);")
-    arguments = [f"(const void *){name}_buffer{k}" for k in range(len(call.sources))] + [f"(void *){name}_result"]
-    arguments += [f"{name}_work"] if call.scratch_bytes else []
-    lines.append(f"void {name}_entry(void);\nvoid {name}_entry(void) {{ {function}({', '.join(arguments)}); }}\n")
-    return "\n".join(lines)
+    run_as_arm_code(batch, toolchain, tmp_path, measured, least_cycles=5000)
 
 
 @pytest.mark.parametrize("kernel", [*BINARY["conv2d"], *BINARY["depthwise"]], ids=lambda kernel: kernel.name)

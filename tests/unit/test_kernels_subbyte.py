@@ -9,20 +9,13 @@ import numpy as np
 import pytest
 
 from mcugen.boards import load_board
-from mcugen.emit import Sources, emit, graph_digest
-from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
-from mcugen.ir import Array, Graph, Node, TensorType
+from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels import SUBBYTE
 from mcugen.kernels.subbyte_pack import pack_fields, pack_nested, parts_of
 from mcugen.ops import OPERATORS
-from mcugen.ops.base import Call
-from mcugen.plan import plan_memory
-from mcugen.profile.bare import BareMachine, build_bare
-from mcugen.profile.model import ALL_HITS
-from mcugen.resources import data_dir
 from mcugen.shapes import same_pads
-from tests.tools import need
+from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 
 BOARD = load_board("nucleo-h743zi")
 CODES = {
@@ -154,36 +147,9 @@ def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ..
     return Node(name, layer.op, tuple(f"{name}_in{k}" for k in range(len(sources))), kind, attrs), tuple(sources), inputs
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Many layers in one model, each with its own inputs, each computed by every kernel that takes it."""
-
-    graph: Graph
-    calls: tuple[Call, ...]
-    inputs: dict[str, Array]
-    wanted: dict[str, Array]
-    sources: Sources
-
-
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    nodes: list[Node] = []
-    calls: list[Call] = []
-    given: dict[str, Array] = {}
-    wanted: dict[str, Array] = {}
-    for seed, layer in enumerate(LAYERS):
-        node, sources, inputs = make(layer, f"n{seed}", seed)
-        nodes += [Node(name, "input", (), kind) for name, kind in zip(node.inputs, sources, strict=True)]
-        given |= dict(zip(node.inputs, inputs, strict=True))
-        taken = [kernel for kernel in SUBBYTE[node.op] if kernel.applies(node, sources)]
-        assert taken, layer
-        for kernel in taken:
-            twin = node.but(name=f"{node.name}_{kernel.name}")
-            wanted[twin.name] = OPERATORS[node.op].reference(node, sources, inputs)
-            calls.append(Call(twin, sources, kernel))
-            nodes.append(twin)
-    graph = Graph("batch", tuple(nodes), tuple(given), tuple(wanted))
-    return Batch(graph, tuple(calls), given, wanted, emit(graph, calls, plan_memory(graph, calls, BOARD), graph_digest(graph)))
+    return make_batch((make(layer, f"n{seed}", seed) for seed, layer in enumerate(LAYERS)), SUBBYTE)
 
 
 def _layer(name: str) -> Layer:
@@ -191,47 +157,14 @@ def _layer(name: str) -> Layer:
 
 
 def test_native_code_with_sanitizers(batch: Batch) -> None:
-    outputs = HostEngine(batch.graph, batch.sources, sanitize=True).run(list(batch.inputs.values()))
-    for (name, wanted), got in zip(batch.wanted.items(), outputs, strict=True):
-        np.testing.assert_array_equal(got, wanted, str(_layer(name)))
+    run_natively(batch, _layer)
+    for name, wanted in batch.wanted.items():
         assert np.ptp(wanted) > 0 or _layer(name).fill, name
 
 
 @pytest.mark.parametrize("toolchain", ["gcc", "zig"])
 def test_arm_code(batch: Batch, toolchain: str, tmp_path: Path) -> None:
-    if toolchain == "gcc":
-        need("arm-none-eabi-gcc")
-    for name, text in batch.sources.files.items():
-        (tmp_path / name).write_text(text)
-    with (tmp_path / "model.c").open("a") as model:
-        model.write("".join(_entry(call, batch.sources.steps[call.node.name]) for call in batch.calls))
-    flags = ("-O2", "-std=c11", "-ffreestanding", "-fno-sanitize=undefined", "-fno-exceptions")
-    elf = build_bare([tmp_path / "model.c"], tmp_path / "batch.elf", toolchain, flags, [tmp_path, data_dir("firmware")])
-    machine = BareMachine(elf, memory=ALL_HITS)
-    ratios = {}
-    for call in batch.calls:
-        node = call.node
-        for k, (name, kind) in enumerate(zip(node.inputs, call.sources, strict=True)):
-            machine.write(f"{node.name}_buffer{k}", to_bytes(batch.inputs[name], kind).tobytes())
-        counts = machine.call(f"{node.name}_entry").counts
-        data = np.frombuffer(machine.read(f"{node.name}_result", node.type.bytes), np.uint8)
-        np.testing.assert_array_equal(from_bytes(data[None], node.type), batch.wanted[node.name], str(_layer(node.name)))
-        if counts.modelled_cycles > 3000:
-            ratios[node.name] = call.kernel.cycles(node, call.sources) / counts.modelled_cycles
-    assert all(0.5 < ratio < 1.7 for ratio in ratios.values()), " ".join(f"{n}:{r:.2f}" for n, r in ratios.items())
-
-
-def _entry(call: Call, function: str) -> str:
-    """Buffers of its own for one call, and a function without arguments."""
-    name = call.node.name
-    lines = [f"{kind.c_type} {name}_buffer{k}[{kind.size}] MCU_ALIGN(8);" for k, kind in enumerate(call.sources)]
-    lines.append(f"{call.node.type.c_type} {name}_result[{call.node.type.size}] MCU_ALIGN(8);")
-    arguments = [*(f"{name}_buffer{k}" for k in range(len(call.sources))), f"{name}_result"]
-    if call.scratch_bytes:
-        lines.append(f"uint8_t {name}_scratch[{call.scratch_bytes}] MCU_ALIGN(8);")
-        arguments.append(f"{name}_scratch")
-    lines.append(f"void {name}_entry(void);\nvoid {name}_entry(void) {{ {function}({', '.join(arguments)}); }}\n")
-    return "\n".join(lines)
+    run_as_arm_code(batch, toolchain, tmp_path, lambda name: True, near=(0.5, 1.7))
 
 
 def test_what_is_refused() -> None:
