@@ -39,11 +39,11 @@ Model = Any
 class _Blocks:
     """Makes named layers; ``bits`` of block l1 to l10, None for the float twin; ``ranges``: integer bits by name."""
 
-    def __init__(self, bits: Sequence[int] | None, ranges: Mapping[str, int]) -> None:
-        self.bits, self.ranges = bits, ranges
+    def __init__(self, bits: Sequence[int] | None, ranges: Mapping[str, int], alpha: str) -> None:
+        self.bits, self.ranges, self.alpha = bits, ranges, alpha
 
     def _weights(self, name: str) -> Any:
-        return quantized_bits(self._bits(name), 0, 1, alpha="auto")
+        return quantized_bits(self._bits(name), 0, 1, alpha=self.alpha)
 
     def _bits(self, name: str) -> int:
         assert self.bits is not None
@@ -87,11 +87,18 @@ class _Blocks:
 
 
 def qmobilefacenet(
-    bits: int | Sequence[int] = 8, quantized: bool = True, size: int = SIZE, ranges: Mapping[str, int] | None = None
+    bits: int | Sequence[int] = 8,
+    quantized: bool = True,
+    size: int = SIZE,
+    ranges: Mapping[str, int] | None = None,
+    alpha: str = "auto",
 ) -> Model:
-    """Images (N, size, size, 3) in [-1, 1) to raw embeddings (N, 128); 976,000 weights at size 112, 959,104 at 56."""
+    """Images (N, size, size, 3) in [-1, 1) to raw embeddings (N, 128); 976,000 weights at size 112, 959,104 at 56.
+
+    alpha: "auto" as in the paper, or "auto_po2": scales that are powers of two, so that integers are QKeras bit for bit.
+    """
     each = [bits] * 10 if isinstance(bits, int) else list(bits)
-    make = _Blocks(each if quantized else None, ranges or {})
+    make = _Blocks(each if quantized else None, ranges or {}, alpha)
     image = tf.keras.Input((size, size, 3), name="image")
     x = QActivation(quantized_bits(8, 0, 1), name="in_q")(image) if quantized else image
     x = make.relu(make.conv(x, 64, 3, "l1_conv", stride=2), "l1_relu")
@@ -126,7 +133,7 @@ def transfer(source: Model, target: Model) -> None:
 
 
 def _made(bits: int | Sequence[int]) -> Callable[..., Model]:
-    return lambda quantized=True, ranges=None: qmobilefacenet(bits, quantized, ranges=ranges)
+    return lambda quantized=True, **options: qmobilefacenet(bits, quantized, **options)
 
 
 NETWORKS: dict[str, Callable[..., Model]] = {

@@ -198,7 +198,7 @@ def build(args: argparse.Namespace, data: Data) -> tuple[Model, Model]:
         return model, first
     chosen = np.random.default_rng(args.seed).choice(len(data.images), CALIBRATION_IMAGES, replace=False)
     ranges = mobilefacenet.calibrated_ranges(first, networks.normalized(data.images[np.sort(chosen)]))
-    model = make(ranges=ranges)
+    model = make(ranges=ranges, alpha=args.alpha)
     mobilefacenet.transfer(first, model)
     return model, first
 
@@ -264,6 +264,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", choices=NETWORKS, default="hybrid_a")
     parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
     parser.add_argument("--activation-bits", type=int, default=8, choices=(8, 16), help="16: not for qmobilefacenet")
+    parser.add_argument("--alpha", default="auto", choices=("auto", "auto_po2"), help="weight scales of qmobilefacenet")
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
     parser.add_argument("--fine-tune", action="store_true", help="with --init: full margin, fixed normalizations")
     parser.add_argument("--teacher", type=Path, help="a trained network of the same input size to imitate")
