@@ -1,4 +1,4 @@
-"""Packings of binary weights. C twins: firmware/mcu_binary.h and mcu_binary_sets.h."""
+"""Packings of binary weights. C twins: firmware/mcu_binary_tables.h and mcu_binary_sets.h."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Binary convolution by tables of matches. C twins: firmware/mcu_binary.h and templates/kernels/fast_binary_conv.c.j2.
+"""Binary convolution by tables of matches. C twins: firmware/mcu_binary_tables.h, mcu_binary_sums.h and
+templates/kernels/fast_binary_conv.c.j2.
 
 Up to five activations of one pixel are one index byte; a table in scratch gives the number of matching weights of 16
 output channels for every index. Cycles are fitted to modelled Cortex-M7 cycles.

@@ -1,4 +1,4 @@
-"""Fast 8-bit depthwise convolutions. C twins: firmware/mcu_int8.h and templates/kernels/fast_*depthwise.c.j2."""
+"""Fast 8-bit depthwise convolutions. C twins: firmware/mcu_int8_depthwise.h and templates/kernels/fast_*depthwise.c.j2."""
 
 from __future__ import annotations
 
