@@ -24,7 +24,7 @@ from mcugen.profiling import profile_image
 sys.path.insert(0, str(Path(__file__).parent))
 from glue import GLUE, Glue
 from glue import network as glue_network
-from shapes import SHAPES, SUBBYTE, Shape, network
+from shapes import OTHER_WIDTHS, SHAPES, Shape, network
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "bench.json"
@@ -74,7 +74,7 @@ def measure_all(toolchains: tuple[str, ...], only: str = "") -> dict[str, dict[s
     found: dict[str, dict[str, Any]] = {}
     for toolchain in toolchains:
         rows = found.setdefault(toolchain, {})
-        for shape in (shape for shape in (*SHAPES, *SUBBYTE, *GLUE) if only in shape.name):
+        for shape in (shape for shape in (*SHAPES, *OTHER_WIDTHS, *GLUE) if only in shape.name):
             rows[shape.name] = measure_shape(shape, toolchain)
             print(f"{toolchain}: {shape.name}: {rows[shape.name]['modelled_cycles']:,} modelled cycles", file=sys.stderr)
         for title, file in NETWORKS.items():
@@ -91,7 +91,7 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
         lines += ["", f"### {toolchain}", "", "| layer | kernel | MAC | instructions | modelled cycles | inst/MAC | MAC/cycle "
                   "| to CMSIS-NN, instructions | to CMSIS-NN, cycles | target |", "|" + "---|" * 10]  # fmt: skip
         for name, row in rows.items():
-            if "elements" in row or name in {shape.name for shape in SUBBYTE}:
+            if "elements" in row or name in {shape.name for shape in OTHER_WIDTHS}:
                 continue
             theirs, cycles, target = known.get(name, (*CMSIS_NN.get(name, (None, None)), None))
             ratio = [
@@ -104,14 +104,14 @@ def page_table(found: dict[str, dict[str, Any]]) -> str:
                 f"{row['instructions'] / row['macs']:.3f} | {row['macs'] / row['modelled_cycles']:.2f} | "
                 f"{ratio[0]} | {ratio[1]} | {goal} |"
             )
-        lines += _subbyte_table(rows) + _glue_table(rows)
+        lines += _other_widths_table(rows) + _glue_table(rows)
     return "\n".join([*lines, ""])
 
 
-def _subbyte_table(rows: dict[str, dict[str, Any]]) -> list[str]:
+def _other_widths_table(rows: dict[str, dict[str, Any]]) -> list[str]:
     """Weights of 2 and 4 bits; w4a8: 4-bit weights, 8-bit activations. Targets: instructions and cycles a MAC."""
     lines = ["", "| layer | kernel | MAC | instructions | modelled cycles | inst/MAC | cycles/MAC | target |", "|" + "---|" * 8]
-    for shape in (shape for shape in SUBBYTE if shape.name in rows):
+    for shape in (shape for shape in OTHER_WIDTHS if shape.name in rows):
         row, goal = rows[shape.name], shape.absolute
         each = f"{row['instructions'] / row['macs']:.3f} | {row['modelled_cycles'] / row['macs']:.3f}"
         totals = f"{row['macs']:,} | {row['instructions']:,} | {row['modelled_cycles']:,}"

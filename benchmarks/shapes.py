@@ -62,6 +62,7 @@ SHAPES = (
     Shape("binary depthwise 3x3 24x24x64 to bits", "binary_depthwise", 24, 64, 64, 3, activations=SIGN),
 )  # fmt: skip
 
+ACT16 = "quantized_bits(16,2,1,alpha=1)"
 RELU4, RELU2 = "quantized_relu(4,2)", "quantized_relu(2,1)"
 BITS4, BITS2, TERNARY = "quantized_bits(4,0,1,alpha=1)", "quantized_bits(2,0,1,alpha=1)", "ternary(alpha=1)"
 _WIDTHS = (
@@ -70,13 +71,15 @@ _WIDTHS = (
     ("w2a2", BITS2, RELU2, RELU2, (0.8, 0.55)),
     ("ternary a8", TERNARY, ACT8, ACT8, None),
     ("ternary a1", TERNARY, SIGN, RELU4, None),
+    ("w8a16", BITS8, ACT16, ACT16, None),
 )
 _SIZES = (("conv 3x3 12x12 64->64", 12, 64, 64, 3), ("pointwise 12x12 64->128", 12, 64, 128, 1))
-SUBBYTE = tuple(
+OTHER_WIDTHS = tuple(
     Shape(f"{width} {name}", "conv", *sizes, weights=weights, activations=made, takes=taken, absolute=goal)
     for width, weights, taken, made, goal in _WIDTHS
     for name, *sizes in _SIZES
 )
+OTHER_WIDTHS += (Shape("w8a16 depthwise 3x3 48x48x16", "depthwise", 48, 16, 16, 3, takes=ACT16, activations=ACT16),)
 
 
 def _quantizer(text: str) -> Quantizer:

@@ -37,10 +37,41 @@ MCU_INLINE void mcu_widen(
     }
 }
 
-MCU_INLINE void mcu_clear(int16_t *to, int32_t runs, const int n, const int stride)
+MCU_INLINE uint32_t mcu_flip(const int is_signed) { return is_signed ? 0u : 0x80008000u; }
+
+/* The same of 16-bit codes; those without a sign lose 2^15. */
+MCU_INLINE void mcu_halves(
+    int16_t *to, const void *from, int32_t runs, const int n, const int stride, const int is_signed)
+{
+    const uint8_t *bytes = from;
+    const uint32_t flip = mcu_flip(is_signed);
+    for (; runs > 0; runs--, to += stride - (n & ~1)) {
+        for (int32_t i = n / 4; i > 0; i--, bytes += 8, to += 4) {
+            const uint32_t first = mcu_load(bytes), second = mcu_load(bytes + 4);
+            mcu_store(to, first ^ flip);
+            mcu_store(to + 2, second ^ flip);
+        }
+        if (n & 2) {
+            mcu_store(to, mcu_load(bytes) ^ flip);
+            bytes += 4;
+            to += 2;
+        }
+        if (n & 1) {
+            *to = (int16_t)(uint16_t)((bytes[0] | (uint32_t)bytes[1] << 8) ^ (flip & 0xFFFFu));
+            bytes += 2;
+        }
+    }
+}
+
+MCU_INLINE void mcu_fill(int16_t *to, int32_t runs, const int n, const int stride, const int16_t value)
 {
     for (; runs > 0; runs--, to += stride)
-        for (int32_t i = 0; i < n; i++) to[i] = 0;
+        for (int32_t i = 0; i < n; i++) to[i] = value;
+}
+
+MCU_INLINE void mcu_clear(int16_t *to, int32_t runs, const int n, const int stride)
+{
+    mcu_fill(to, runs, n, stride, 0);
 }
 
 /* s1 from s0 + 256 * s1 and s0. */

@@ -43,6 +43,19 @@ MCU_INLINE void mcu_split4(int16_t *to, const int pitch, uint32_t a, uint32_t b,
 #endif
 }
 
+/* The same of up to four 16-bit channels of two pixels, either of which may be null for codes of 0; see mcu_halves. */
+MCU_INLINE void mcu_split_halves(
+    int16_t *to, const int pitch, const void *one, const void *two, const int n, const int is_signed)
+{
+    const uint8_t *a = one, *b = two;
+    for (int c = 0; c < n; c += 2) {
+        const int bytes = n - c > 1 ? 4 : 2;
+        const uint32_t v = a ? mcu_load_some(a + 2 * c, bytes) : 0, w = b ? mcu_load_some(b + 2 * c, bytes) : 0;
+        mcu_store(to + c * pitch, mcu_lows(v, w) ^ mcu_flip(is_signed));
+        if (n - c > 1) mcu_store(to + (c + 1) * pitch, mcu_highs(v, w) ^ mcu_flip(is_signed));
+    }
+}
+
 /* Three rows of weights (bytes w0, w1, w2, 0) as (w0, w1), (w1, w2). */
 MCU_INLINE void mcu_spread(const uint32_t w[3], uint32_t spread[6])
 {

@@ -1,4 +1,4 @@
-"""Fast 8-bit convolution: how it is cut, when it applies, what it costs.
+"""Fast convolution with 8-bit weights and codes of 8 or 16 bits: how it is cut, when it applies, what it costs.
 
 C twins: firmware/mcu_int8.h and templates/kernels/fast_conv2d.c.j2. Cycles are fitted to modelled Cortex-M7 cycles.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.finish import ASKED, GUARDED, PLAIN, REACH, Finish, finish_of
-from mcugen.kernels.int8_pack import Packed, mix, narrow, pack_pairs, takes
+from mcugen.kernels.int8_pack import Packed, bias_table, biased, mix, narrow, pack_pairs, takes
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import lead
@@ -65,7 +65,7 @@ def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None, ro
     column = g["kh"] * g["in_c"]
     if not flat and column * g["sw"] % 2:
         column += 1  # windows then begin at whole words
-    mixed = g["in_c"] % 4 == 0
+    mixed = g["in_c"] % 4 == 0 and sources[0].bits == 8
     plain = np.zeros(-(-g["out_c"] // 2), bool) if finish is None else finish.how == PLAIN  # the C stage takes true sums
     packed = pack_pairs(_columns(node, column, mixed), sources[0], plain, 4)
     room = (TILE_BYTES // (2 * column) - g["kw"]) // g["sw"] + 1
@@ -105,10 +105,10 @@ class FastConv(Kernel):
         left, right = node.attrs["pads"][2:]
         kw = node.attrs["weights"].shape[1]
         plain = node.attrs["groups"] == 1 and (node.attrs["dilation"][1] == 1 or kw == 1)
-        return plain and max(left, right) < kw and takes(node, sources) and not narrow(node)
+        return plain and max(left, right) < kw and takes(node, sources, (8, 16)) and not narrow(node)
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
-        finish = finish_of(node, sources, guarded=True)
+        finish = finish_of(node, sources, guarded=True) if sources[0].bits == 8 else None
         return finish if finish is not None and (finish.how != ASKED).any() else None
 
     def _plan(self, node: Node, sources: Sequence[TensorType]) -> tuple[Finish | None, _Layout]:
@@ -126,6 +126,8 @@ class FastConv(Kernel):
             made.append(finish.table(layout.packed.signs))
             if any(len(part["ways"]) > 1 for part in _parts(layout, finish)):
                 made.append(Constant("how", "uint8_t", finish.how.astype(np.uint8)))
+        if biased(sources[0]):
+            made.append(bias_table(node.attrs["weights"]))
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
@@ -140,6 +142,7 @@ class FastConv(Kernel):
             "rows": f"(y == {g['out_h'] - rest} ? {rest} : {layout.deep})" if rest else whole,
             "count": _either(layout, lambda width: width), "pairs": packed.pairs, "chunks": packed.parts,
             "split": int(packed.split), "is_signed": int(sources[0].signed), "parts": parts,
+            "wide": sources[0].bits == 16, "biased": biased(sources[0]),
             "row_ways": list({way["how"]: way for way in ways if way["row"]}.values()),
             "rest_ways": list({way["how"]: way for way in ways if way["groups"] and way["finish"]}.values()),
             "dot3": any(size == 3 for way in ways for size, _ in way["groups"]),
@@ -156,7 +159,8 @@ class FastConv(Kernel):
         widths = [min(layout.tile, g["out_w"] - first) for first in range(0, g["out_w"], layout.tile)]
         three, two, one = (sum(counts) for counts in zip(*(_cut(width, layout.triples) for width in widths), strict=True))
         columns = sum((width - 1) * g["sw"] + g["kw"] for width in widths) * g["kh"]
-        widening = columns * (g["in_c"] * (1.3 if layout.mixed else 1.9) + (0 if layout.flat else 5)) + 150 * len(widths)
+        term = 1.3 if layout.mixed or sources[0].bits == 16 else 1.9
+        widening = columns * (g["in_c"] * term + (0 if layout.flat else 5)) + 150 * len(widths)
         end = 40 if finish is None else 28 if finish.shift >= 0 else 24 if finish.width else 18
         end += 10 if finish is not None and finish.even else 0
         pairs, more = packed.words.shape[1], 45 * (packed.parts - 1)
@@ -176,7 +180,7 @@ class FastConv(Kernel):
         low = np.clip(y * g["sh"] - g["top"], 0, g["in_h"]) * g["in_w"] + np.clip(x * g["sw"] - g["left"], 0, g["in_w"])
         rows, columns = np.minimum(y + layout.deep, g["out_h"]) - 1, np.minimum(x + layout.tile, g["out_w"])
         pixel = node.type.bytes // (g["out_h"] * g["out_w"])
-        return lead(low * g["in_c"], (rows * g["out_w"] + columns) * pixel, reads_first=True)
+        return lead(low * g["in_c"] * sources[0].bits // 8, (rows * g["out_w"] + columns) * pixel, reads_first=True)
 
 
 def _either(layout: _Layout, value: Callable[[int], int]) -> str:

@@ -1,4 +1,7 @@
-"""Fast 8-bit depthwise convolutions. C twins: firmware/mcu_int8_depthwise.h and templates/kernels/fast_*depthwise.c.j2."""
+"""Fast depthwise convolutions with 8-bit weights.
+
+C twins: firmware/mcu_int8_depthwise.h and templates/kernels/fast_*depthwise.c.j2.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.finish import Finish, finish_of
-from mcugen.kernels.int8_pack import takes, whole_image
+from mcugen.kernels.int8_pack import bias_table, biased, takes, whole_image
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import row_lead
@@ -26,10 +29,10 @@ class FastDepthwise(Kernel):
         kh, kw, _, multiplier = node.attrs["weights"].shape
         plain = (kh, kw, multiplier) == (3, 3, 1) and tuple(node.attrs["dilation"]) == (1, 1)
         plain = plain and node.attrs["strides"][1] in (1, 2) and max(node.attrs["pads"][2:]) <= 1
-        return plain and takes(node, sources) and _strips(node, sources[0], self.band_rows)["pitch"] < 256
+        return plain and takes(node, sources, (8, 16)) and _strips(node, sources[0], self.band_rows)["pitch"] < 256
 
     def _finish(self, node: Node, sources: Sequence[TensorType]) -> Finish | None:
-        finish = finish_of(node, sources)
+        finish = finish_of(node, sources) if sources[0].bits == 8 else None
         return finish if finish is not None and finish.pre >= 8 and not finish.operand and not finish.even else None
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
@@ -42,11 +45,14 @@ class FastDepthwise(Kernel):
             made.append(finish.table(np.ones(len(rows), np.int64)))
             if finish.slow.any():
                 made.append(Constant("slow", "uint8_t", finish.slow.astype(np.uint8)))
+        if biased(sources[0]):
+            made.append(bias_table(weights))
         return tuple(made)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         strips = _strips(node, sources[0], self.band_rows)
-        return {**strips, "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
+        wide = {"wide": sources[0].bits == 16, "biased": biased(sources[0])}
+        return {**strips, **wide, "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
         g = _strips(node, sources[0], self.band_rows)
@@ -74,7 +80,7 @@ def _strips(node: Node, source: TensorType, rows: int) -> dict[str, Any]:
     g = geometry(node, source)
     right = node.attrs["pads"][3]
     pitch = (g["left"] + g["in_w"] + right + 1) // 2 * 2
-    touched = min(g["in_c"], LINE_BYTES)  # bytes of a pixel that four channels draw into the cache
+    touched = min(g["in_c"] * source.bits // 8, LINE_BYTES)  # bytes of a pixel that four channels draw into the cache
     room = (STRIP_BYTES // touched - (3 - g["sh"]) * g["in_w"]) // (g["sh"] * g["in_w"] + g["out_w"])
     strip = max(1, min(room, (PLANES_BYTES // (8 * pitch) - 3) // g["sh"] + 1))
     height = rows or g["out_h"]

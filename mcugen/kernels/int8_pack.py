@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.ops.base import Constant
 from mcugen.ops.conv2d import geometry
 from mcugen.packing import weight_bits
 
@@ -38,7 +39,7 @@ def pack_pairs(rows: Int, source: TensorType, may_negate: Array, whole: int) -> 
     """Weight rows (even number of channels, terms) to words of two channels by two terms.
 
     A part is `whole` terms or a multiple. A lane is w0 + 256 * w1, for which it must fit 16 bits; negating a channel may
-    help (may_negate: per pair). Where a pair has no such signs, all words are split.
+    help (may_negate: per pair). Where a pair has no such signs, all words are split; for 16-bit codes too, whose sums pass 2^23.
     """
     low, high = rows[0::2], rows[1::2]
     signs = np.zeros((len(low), 2), np.int64)
@@ -47,7 +48,7 @@ def pack_pairs(rows: Int, source: TensorType, may_negate: Array, whole: int) -> 
         fits = (np.abs(2 * lanes + 1) < 1 << 16).all(axis=1) & (s0 * low < 128).all(axis=1)
         fits &= may_negate | (s0 + s1 == 2)
         signs[fits & (signs[:, 0] == 0)] = s0, s1
-    split = bool((signs == 0).any())
+    split = bool((signs == 0).any()) or source.bits == 16
     if split:
         signs[:] = 1
     lanes = (low & 255) + 256 * high if split else signs[:, :1] * low + 256 * signs[:, 1:] * high
@@ -70,13 +71,26 @@ def _longest_sum(pieces: Int, source: TensorType) -> int:
     return int(max(-ends.min(axis=0).sum(axis=-1).min(), ends.max(axis=0).sum(axis=-1).max()))
 
 
-def eight_bits(source: TensorType) -> bool:
-    return source.kind == "int" and source.bits == 8 and source.layout == "hwc" and not source.bipolar
+def eight_bits(source: TensorType, bits: Sequence[int] = (8,)) -> bool:
+    """Whether the codes are 8-bit integers, or of other `bits`."""
+    return source.kind == "int" and source.bits in bits and source.layout == "hwc" and not source.bipolar
 
 
-def takes(node: Node, sources: Sequence[TensorType]) -> bool:
+def takes(node: Node, sources: Sequence[TensorType], bits: Sequence[int] = (8,)) -> bool:
+    """Whether the weights fit 8 bits and the codes are of 8, or other, bits."""
     weights: Int = node.attrs["weights"]
-    return eight_bits(sources[0]) and bool(weights.min() >= -128 and weights.max() <= 127)
+    return eight_bits(sources[0], bits) and bool(weights.min() >= -128 and weights.max() <= 127)
+
+
+def biased(source: TensorType) -> bool:
+    """Whether codes lose 2^15 when they are copied, since they have 16 bits without a sign."""
+    return source.bits == 16 and not source.signed
+
+
+def bias_table(weights: Int) -> Constant:
+    """What each channel's sum then lacks, modulo 2^32; weights: channels last, without padding."""
+    lost = (weights.reshape(-1, weights.shape[-1]).sum(axis=0) << 15).astype(np.int64)
+    return Constant("lost", "uint32_t", (lost & 0xFFFFFFFF).astype(np.uint32))
 
 
 def narrow(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""The fast 8-bit kernels against the reference: natively with sanitizers, and as Arm code on the emulated Cortex-M7."""
+"""The fast kernels with 8-bit weights against the reference: natively with sanitizers, and as emulated Cortex-M7 code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from mcugen.quantizers import parse
 from mcugen.requantize import _Chain
 from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 
+SIXTEEN_BITS = ("fast_conv2d", "fast_depthwise")  # templates that take 16-bit codes too
 OPERATORS = {"conv2d": Conv2D(), "depthwise": Depthwise()}
 
 
@@ -39,6 +40,7 @@ class Layer:
     limits: tuple[int, int] = (0, 255)
     weights: tuple[int, int] = (-127, 127)
     fill: tuple[int, int] | None = None
+    bits: int = 8  # of the codes that come in
 
 
 LAYERS = [
@@ -93,6 +95,23 @@ LAYERS = [
     Layer((1, 1, 3)),
     Layer((3, 3, 10), pads="valid"),
     Layer((2, 4, 8), size=(2, 4), pads="valid", signed=True, stage="raw"),
+    Layer((7, 7, 4), 6, bits=16),
+    Layer((6, 9, 5), 5, signed=True, bits=16),
+    Layer((5, 5, 3), 8, stride=2, bits=16, stage="raw", weights=(-9, 9)),
+    Layer((4, 7, 6), 3, (1, 3), pads="valid", stride=2, bits=16, stage="residual", limits=(-128, 127)),
+    Layer((20, 17, 32), 9, (1, 1), bits=16, limits=(-128, 127)),
+    Layer((6, 6, 7), 4, (1, 1), signed=True, bits=16),
+    Layer((1, 1, 70), 10, (1, 1), stage="raw", bits=16, weights=(-9, 9)),
+    Layer((5, 5, 16), 6, fill=(-128, 65535), bits=16),
+    Layer((3, 3, 40), 6, signed=True, fill=(-128, -32768), bits=16),
+    Layer((8, 8, 8), bits=16),
+    Layer((7, 9, 6), signed=True, bits=16),
+    Layer((5, 6, 11), limits=(-128, 127), bits=16),
+    Layer((9, 8, 5), stride=2, bits=16),
+    Layer((8, 9, 7), stride=2, signed=True, pads="valid", bits=16),
+    Layer((40, 30, 8), bits=16),
+    Layer((5, 7, 3), stride=2, stage="raw", weights=(-9, 9), bits=16),
+    Layer((6, 6, 8), fill=(-128, 65535), bits=16),
 ]
 
 
@@ -140,7 +159,7 @@ def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ..
     rng = np.random.default_rng(seed)
     op = "conv2d" if layer.filters else "depthwise"
     (h, w, depth), (kh, kw) = layer.shape, layer.size
-    lo, hi = (-128, 127) if layer.signed else (0, 255)
+    lo, hi = (-(1 << layer.bits - 1), (1 << layer.bits - 1) - 1) if layer.signed else (0, (1 << layer.bits) - 1)
     source = TensorType(layer.shape, "int", lo, hi, 1.0)
     pads = {"valid": (0, 0, 0, 0), "same": (*_around(h, kh, layer.stride), *_around(w, kw, layer.stride))}
     top, bottom, left, right = pads.get(layer.pads, layer.pads) if isinstance(layer.pads, str) else layer.pads
@@ -151,7 +170,7 @@ def make(layer: Layer, name: str, seed: int) -> tuple[Node, tuple[TensorType, ..
     if layer.fill:
         weights[:], image[:] = layer.fill
     acc_lo, acc_hi = OPERATORS[op].bounds(weights, source)
-    spread = np.sqrt(kh * kw * (depth if layer.filters else 1)) * 70 * 90
+    spread = np.sqrt(kh * kw * (depth if layer.filters else 1)) * 70 * 90 * 2.0 ** (layer.bits - 8)
     epilogue, limits = _stage(layer, rng, channels, acc_lo, acc_hi, spread)
     kind = TensorType((out_h, out_w, channels), "int", *limits, 1.0)
     sources, inputs = [source], [image]
@@ -201,7 +220,8 @@ def test_what_is_refused(kernel: Kernel) -> None:
     assert kernel.applies(node, sources)
     wide = node.but(attrs={**node.attrs, "weights": node.attrs["weights"] * 2})
     assert not kernel.applies(wide, sources)
-    assert not kernel.applies(node, (TensorType((3, 3, 4), "int", -300, 300),))
+    assert kernel.applies(node, (TensorType((3, 3, 4), "int", -300, 300),)) == kernel.template.startswith(SIXTEEN_BITS)
+    assert not kernel.applies(node, (TensorType((3, 3, 4), "int", -300, 70000),))
     assert not kernel.applies(node, (TensorType((3, 3, 4), "float"),))
     assert not kernel.applies(node.but(attrs={**node.attrs, "dilation": (2, 2)}), sources)
 
