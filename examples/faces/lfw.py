@@ -11,48 +11,24 @@ import argparse
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mcugen.metrics.curves import auc, roc
+from mcugen.metrics.embeddings import cosine_scores
+from mcugen.metrics.pairs import Pair, images_of, read_pairs
+from mcugen.metrics.verification import k_fold_accuracy
+
 IMAGE_SIZE = 96  # pixels, unless another is asked for
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two image names (``Person/Person_0001``), whether they show the same person, and the fold (1 to 10)."""
-
-    first: str
-    second: str
-    same: bool
-    fold: int
-
-
-def read_pairs(path: Path, folds: Iterable[int]) -> list[Pair]:
+def pairs_of(path: Path, folds: Iterable[int]) -> list[Pair]:
     """The pairs of ``folds`` of an official ``pairs.txt`` (View 2)."""
-    header, *rows = [line.split("\t") for line in path.read_text().splitlines()]
-    per_fold = 2 * int(header[1])
-    return [make_pair(rows[i], fold) for fold in folds for i in range((fold - 1) * per_fold, fold * per_fold)]
-
-
-def make_pair(row: list[str], fold: int) -> Pair:
-    """One row: person and two image numbers, or two persons with an image number each."""
-    if len(row) == 3:
-        return Pair(image_name(row[0], row[1]), image_name(row[0], row[2]), True, fold)
-    return Pair(image_name(row[0], row[1]), image_name(row[2], row[3]), False, fold)
-
-
-def image_name(person: str, number: str) -> str:
-    """LFW's name of an image, without the file ending."""
-    return f"{person}/{person}_{int(number):04d}"
-
-
-def person_of(name: str) -> str:
-    """The person an image name belongs to."""
-    return name.split("/")[0]
+    wanted = set(folds)
+    return [pair for pair in read_pairs(path) if pair.fold in wanted]
 
 
 def jpeg_files(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -82,39 +58,18 @@ def decoded(data: bytes, size: int = IMAGE_SIZE) -> npt.NDArray[np.uint8]:
     return np.asarray(resized, np.uint8)
 
 
-def best_threshold(scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_]) -> float:
-    """The threshold t for which ``scores >= t`` agrees with ``same`` most often (midway between two scores)."""
-    order = np.sort(scores)
-    candidates = np.concatenate([[order[0] - 1], (order[1:] + order[:-1]) / 2, [order[-1] + 1]])
-    hits = [np.mean((scores >= threshold) == same) for threshold in candidates]
-    return float(candidates[int(np.argmax(hits))])
-
-
-def area_under_roc(scores: npt.NDArray[np.float64], same: npt.NDArray[np.bool_]) -> float:
-    """P(genuine score > impostor score) + P(equal) / 2."""
-    genuine, impostor = scores[same][:, None], scores[~same][None, :]
-    return float(np.mean(genuine > impostor) + np.mean(genuine == impostor) / 2)
-
-
 def verification(pairs: list[Pair], embeddings: dict[str, npt.NDArray[np.float32]]) -> dict[str, float]:
     """Cosine verification: accuracy on each fold with the threshold chosen on the other folds, their mean, and AUC.
 
-    ``embeddings`` holds a raw vector (128,) for each image name. Accuracies and AUC are fractions of 1.
+    ``embeddings`` holds a raw vector (128,) for each image name. Accuracies and AUC are fractions of 1, as `mcugen
+    evaluate` computes them.
     """
-    first = np.stack([embeddings[pair.first] for pair in pairs]).astype(np.float64)
-    second = np.stack([embeddings[pair.second] for pair in pairs]).astype(np.float64)
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    scores = np.sum(first * second, axis=1) / np.maximum(norms, 1e-12)
-    same = np.array([pair.same for pair in pairs])
-    fold = np.array([pair.fold for pair in pairs])
-    result = {}
-    for number in np.unique(fold):
-        test = fold == number
-        threshold = best_threshold(scores[~test], same[~test])
-        result[f"accuracy_fold_{number}"] = float(np.mean((scores[test] >= threshold) == same[test]))
-    result["accuracy"] = float(np.mean(list(result.values())))
-    result["auc"] = area_under_roc(scores, same)
-    return result
+    first = np.stack([embeddings[pair.first] for pair in pairs])
+    second = np.stack([embeddings[pair.second] for pair in pairs])
+    scores, same = cosine_scores(first, second), np.array([pair.same for pair in pairs])
+    found = k_fold_accuracy(scores, same, np.array([pair.fold for pair in pairs]))
+    result = {f"accuracy_fold_{fold.fold}": fold.accuracy for fold in found.folds}
+    return result | {"accuracy": found.accuracy, "auc": auc(roc(scores, same))}
 
 
 def main() -> None:
@@ -127,8 +82,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the .npy to write")
     args = parser.parse_args()
     beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
-    pairs = read_pairs(args.pairs or beside / "pairs.txt", (1, 2))
-    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})[: args.count]
+    names = images_of(pairs_of(args.pairs or beside / "pairs.txt", (1, 2)))[: args.count]
     wanted = set(names)
     found = {name: data for name, data in jpeg_files(args.lfw) if name in wanted}
     np.save(args.output, np.stack([decoded(found[name], args.size) for name in names]))

@@ -40,6 +40,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from qkeras.utils import load_qmodel
 
+from mcugen.metrics.pairs import Pair, images_of, person_of
+
 HELD_OUT_FOLDS = (1, 2)
 BATCH = 64
 LEARNING_RATE = 2e-3
@@ -65,23 +67,23 @@ class Data:
     images: Pixels
     labels: npt.NDArray[np.int64]
     held_out: dict[str, Pixels]
-    pairs: list[lfw.Pair]
+    pairs: list[Pair]
 
 
 def load(source: Path, pairs_file: Path, size: int) -> Data:
     """Split LFW: persons of the held-out folds score, the others with two images or more train."""
-    pairs = lfw.read_pairs(pairs_file, HELD_OUT_FOLDS)
-    scored = {name for pair in pairs for name in (pair.first, pair.second)}
-    held_out_people = {lfw.person_of(name) for name in scored}
+    pairs = lfw.pairs_of(pairs_file, HELD_OUT_FOLDS)
+    scored = images_of(pairs)
+    held_out_people = {person_of(name) for name in scored}
     everything = lfw.read_images(source, size)
     people: dict[str, list[str]] = {}
     for name in everything:
-        people.setdefault(lfw.person_of(name), []).append(name)
+        people.setdefault(person_of(name), []).append(name)
     groups = [names for person, names in people.items() if len(names) > 1 and person not in held_out_people]
     return Data(
         images=np.stack([everything[name] for names in groups for name in names]),
         labels=np.repeat(np.arange(len(groups)), [len(names) for names in groups]),
-        held_out={name: everything[name] for name in sorted(scored)},
+        held_out={name: everything[name] for name in scored},
         pairs=pairs,
     )
 
