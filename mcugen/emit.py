@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -31,6 +32,7 @@ class Sources:
     digest: str
 
 
+@cache
 def environment() -> jinja2.Environment:
     """Jinja as all templates expect it: undefined names are errors, block tags leave no lines."""
     return jinja2.Environment(

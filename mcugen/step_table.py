@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -43,9 +44,7 @@ def step_table(quantizer: HasCodes, limit: float = 3.0e38) -> StepTable:
     Exact provided that between two neighbouring samples the codes are monotone. There are some 130 samples a binade, and
     every 256th up to 8: turning points, and codes that a tie takes at one point alone (hard swish at -1.5), lie on those.
     """
-    bound = int(float_to_ordered(np.array([limit], np.float32))[0])
-    fine = float_to_ordered((np.arange(-2048, 2049) / 256).astype(np.float32))
-    orders = np.unique(np.concatenate([np.linspace(-bound, bound, _SAMPLES).astype(np.int64), fine]))
+    orders = _samples(limit)
     codes = quantizer.codes(ordered_to_float(orders))
     lows, highs = _changes(orders, codes)
     breaks: list[Int] = []
@@ -55,6 +54,13 @@ def step_table(quantizer: HasCodes, limit: float = 3.0e38) -> StepTable:
     order = np.sort(np.concatenate(breaks)) if breaks else np.zeros(0, np.int64)
     breakpoints = ordered_to_float(order)
     return StepTable(breakpoints, np.concatenate([codes[:1], quantizer.codes(breakpoints)]).astype(np.int64))
+
+
+@cache
+def _samples(limit: float) -> Int:
+    bound = int(float_to_ordered(np.array([limit], np.float32))[0])
+    fine = float_to_ordered((np.arange(-2048, 2049) / 256).astype(np.float32))
+    return np.unique(np.concatenate([np.linspace(-bound, bound, _SAMPLES).astype(np.int64), fine]))
 
 
 def _changes(orders: Int, codes: Array) -> tuple[Int, Int]:

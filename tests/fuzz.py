@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from tests.fuzzing.campaign import Campaign  # noqa: E402
+from tests.fuzzing.census import census, text  # noqa: E402
 from tests.fuzzing.shrink import save_regression  # noqa: E402
 
 
@@ -27,7 +28,11 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=25, help="models a compiler run")
     parser.add_argument("--no-shrink", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="print every refusal")
+    parser.add_argument("--census", action="store_true", help="only count what the models consist of")
     args = parser.parse_args()
+    if args.census:
+        print(text(census(range(args.seed, args.seed + args.count))))
+        return 0
     started = time.monotonic()
     with Campaign(args.simulator, args.batch) as campaign:
         for seed in range(args.seed, args.seed + args.count):

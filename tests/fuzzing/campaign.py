@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -21,10 +22,13 @@ from mcugen import reference
 from mcugen.errors import McugenError
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, Float, Graph
+from mcugen.load import hdf5
 from mcugen.pipeline import Compiled, integer_graph
 from tests.fuzzing.batch import HostBatch, compiled
 from tests.fuzzing.compare import Row, compare
-from tests.fuzzing.specs import Json, draw
+from tests.fuzzing.maker import Json
+from tests.fuzzing.sound import contents_here
+from tests.fuzzing.specs import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,14 +122,17 @@ class Campaign:
         self.simulator, self.batch, self.sanitize_every = simulator, batch, sanitize_every
         self._folder = tempfile.TemporaryDirectory(prefix="mcugen-fuzz-")
         self.folder, self.worker = Path(self._folder.name), Worker()
+        self._reader = mock.patch.object(hdf5, "contents", contents_here)
         self._waiting: list[tuple[Json, Path]] = []
         self._cases: list[Case] = []
         self._batches = 0
 
     def __enter__(self) -> Campaign:
+        self._reader.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._reader.stop()
         self.worker.process.kill()
         self.worker.process.wait()
         self._folder.cleanup()

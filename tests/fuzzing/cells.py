@@ -16,7 +16,7 @@ from tests.fuzzing.batch import HostBatch, compiled
 from tests.fuzzing.campaign import Campaign, equal, load_golden
 from tests.fuzzing.compare import compare
 from tests.fuzzing.coverage import Branch
-from tests.fuzzing.specs import Json, layer_shape
+from tests.fuzzing.maker import Json, layer_shape
 
 SHAPES = {2: (8, 3), 3: (6, 5, 3)}
 

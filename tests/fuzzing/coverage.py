@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mcugen.load.classes import CLASSES
+from tests.fuzzing.maker import Json
 from tests.fuzzing.quantizers import ODD_WEIGHTS, obj
-from tests.fuzzing.specs import Json
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 WEIGHTED = ("QConv1D", "QConv2D", "QDepthwiseConv2D", "QSeparableConv1D", "QSeparableConv2D", "QDense", "QConv2DBatchnorm",

@@ -33,6 +33,9 @@ PLAIN_ACTIVATIONS: tuple[Any, ...] = (
     "quantized_relu(16,4)",
     "quantized_relu(6,2,negative_slope=0.25)",
     "quantized_relu(4,1,1)",
+    "quantized_relu(5,2,relu_upper_bound=2)",
+    "quantized_relu(5,2,use_stochastic_rounding=True)",
+    "quantized_bits(7,2,1,use_stochastic_rounding=True)",
     "quantized_tanh(6)",
     "quantized_tanh(3,symmetric=True)",
     "quantized_tanh(5,use_real_tanh=True)",
@@ -97,6 +100,11 @@ PLAIN_WEIGHTS: tuple[Any, ...] = (
     "quantized_po2(3)",
     "quantized_relu(4,0)",
     "quantized_tanh(4)",
+    "quantized_sigmoid(4)",
+    "quantized_relu_po2(3,2)",
+    "quantized_bits(8,0,keep_negative=False,alpha=1)",
+    "quantized_bits(7,0,1,use_stochastic_rounding=True,alpha=1)",
+    "quantized_bits(10,0,1,alpha=1)",
 )
 ODD_WEIGHTS: tuple[Any, ...] = (
     "quantized_bits(8,0,1,alpha='auto')",
@@ -112,4 +120,27 @@ BIASES: tuple[Any, ...] = (
     "quantized_bits(16,4,1)",
     "quantized_po2(4,2)",
     "quantized_bits(4,1,1,alpha='auto_po2')",
+    "quantized_relu(6,2)",
+    "quantized_tanh(5)",
+    "binary(alpha=0.5)",
+    "ternary(alpha=1)",
+)
+# Of recurrent layers: state quantizers keep 0; gates lie between 0 and 1, or -1 and 1.
+STATES: tuple[Any, ...] = (
+    "quantized_bits(8,1,1,alpha=1)",
+    "quantized_bits(4,0,1)",
+    "quantized_bits(6,1,0,alpha=1)",
+    "quantized_bits(2,1,1,alpha=1)",
+    "quantized_relu(6,1)",
+    "quantized_tanh(6)",
+    "ternary(alpha=1)",
+)
+GATES: tuple[Any, ...] = (
+    "quantized_sigmoid(5)",
+    "quantized_sigmoid(3,use_real_sigmoid=True)",
+    "quantized_tanh(4)",
+    "quantized_relu(4,0)",
+    "quantized_hswish(6,1)",
+    "binary(use_01=True,alpha=1)",
+    "binary(alpha=1)",
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 from mcugen.errors import McugenError
 from tests.fuzzing.batch import HostBatch
 from tests.fuzzing.campaign import Campaign, Failure, equal, examine
-from tests.fuzzing.specs import Json, layer_shape, pruned
+from tests.fuzzing.maker import Json, layer_shape
+from tests.fuzzing.specs import pruned
 
 
 def reason(campaign: Campaign, spec: Json) -> str | None:
@@ -40,7 +41,7 @@ def smaller(spec: Json) -> Iterator[Json]:
     for layer in spec["layers"]:
         for source in layer["inputs"]:
             yield without(spec, layer["name"], source)
-    for key, value in (("part", False), ("sequential", False), ("extreme", False), ("format", "h5"), ("images", 1)):
+    for key, value in (("part", None), ("sequential", False), ("extreme", False), ("format", "h5"), ("images", 1)):
         if spec[key] != value:
             yield {**spec, key: value}
     simple = {"use_bias": False, "activation": None, "strides": [1, 1], "dilation_rate": [1, 1], "depth_multiplier": 1}

@@ -17,7 +17,8 @@ import numpy as np
 
 from mcugen import reference
 from mcugen.errors import McugenError
-from mcugen.load import load
+from mcugen.load import hdf5, load
+from tests.fuzzing.sound import contents_here
 
 Json = dict[str, Any]
 
@@ -39,6 +40,33 @@ def make_layer(item: Json) -> Any:
     return cls(**{key: quantizers(value) for key, value in item["config"].items()})
 
 
+def part(spec: Json) -> list[Json]:
+    """Up to three layers, each read by the next one alone, from layer spec["part"] on; they become a model of their own."""
+    start = spec.get("part")
+    chain: list[Json] = []
+    for item in spec["layers"][start : start + 3] if start is not None else ():
+        before = chain[-1]["name"] if chain else item["inputs"][0]
+        users = [each["name"] for each in spec["layers"] if before in each["inputs"]]
+        shared = any(item["name"] in (each.get("share"), item.get("share")) for each in spec["layers"])
+        open_end = chain and (users != [item["name"]] or before in spec["outputs"])
+        if item["inputs"] != [before] or "share" in item or shared or open_end:
+            break
+        chain.append(item)
+    return chain
+
+
+def nested(chain: list[Any], source: Any, sequential: bool) -> Any:
+    """A chain of layers as a model."""
+    import tf_keras
+
+    if sequential:
+        return tf_keras.Sequential(chain, name="part")
+    first = made = tf_keras.Input(source.shape[1:])
+    for layer in chain:
+        made = layer(made)
+    return tf_keras.Model(first, made, name="part")
+
+
 def build(spec: Json) -> Any:
     """The Keras model of a spec, its weights drawn from the spec's seed."""
     import tf_keras
@@ -46,19 +74,20 @@ def build(spec: Json) -> Any:
     tensors: dict[str, Any] = {name: tf_keras.Input(shape, name=name) for name, shape in spec["inputs"].items()}
     made: dict[str, Any] = {}
     inputs = list(tensors.values())
-    for number, item in enumerate(spec["layers"]):
-        layer = made[item["share"]] if "share" in item else make_layer(item)
+    inside = {item["name"] for item in part(spec)}
+    for item in spec["layers"]:
+        layer = made[item["name"]] = made[item["share"]] if "share" in item else make_layer(item)
+        if item["name"] in inside:
+            if item is part(spec)[-1]:
+                chain = [made[each["name"]] for each in part(spec)]
+                source = tensors[part(spec)[0]["inputs"][0]]
+                tensors[item["name"]] = nested(chain, source, spec.get("sequential"))(source)
+            continue
         sources = [tensors[name] for name in item["inputs"]]
-        if spec.get("part") and number and len(sources) == 1 and item["class"] == "QActivation":
-            wrapped = tf_keras.Input(sources[0].shape[1:])
-            part = tf_keras.Model(wrapped, layer(wrapped), name=f"part{number}")
-            tensors[item["name"]] = part(sources[0])
-        else:
-            tensors[item["name"]] = layer(sources if len(sources) > 1 else sources[0])
-        made[item["name"]] = layer
+        tensors[item["name"]] = layer(sources if len(sources) > 1 else sources[0])
     outputs = [tensors[name] for name in spec["outputs"]]
     straight = all(item["inputs"] == [before] for item, before in zip(spec["layers"], [*spec["inputs"], *made], strict=False))
-    if spec.get("sequential") and straight and len(inputs) == len(outputs) == 1 and not spec.get("part"):
+    if spec.get("sequential") and straight and len(inputs) == len(outputs) == 1 and not inside:
         model = tf_keras.Sequential(list(made.values()))
         model.build((None, *inputs[0].shape[1:]))
     else:
@@ -112,8 +141,23 @@ def answer(tf: Any, spec: Json, path: Path) -> None:
     np.savez(path.with_suffix(path.suffix + ".npz"), names=np.array(names), **arrays, **fed_arrays)
 
 
+def answer_fast(tf: Any, spec: Json, path: Path) -> None:
+    """Without AutoGraph, whose rewriting of each layer's Python takes most of the time; with it where a layer needs it."""
+    from tensorflow.python.autograph.core import ag_ctx
+
+    try:
+        with ag_ctx.ControlStatusCtx(status=ag_ctx.Status.DISABLED):
+            answer(tf, spec, path)
+    except McugenError:
+        raise
+    except Exception:
+        tf.keras.backend.clear_session()
+        answer(tf, spec, path)
+
+
 def main() -> None:
     os.environ.update(reference.ENVIRONMENT)
+    hdf5.contents = contents_here
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever TensorFlow prints must not mix with the replies
     tf = reference.imported()
@@ -122,7 +166,7 @@ def main() -> None:
         request = json.loads(line)
         reply: Json = {"error": None, "kind": None}
         try:
-            answer(tf, request["spec"], Path(request["path"]))
+            answer_fast(tf, request["spec"], Path(request["path"]))
         except McugenError as error:
             reply = {"error": str(error), "kind": "refused"}
         except Exception as error:

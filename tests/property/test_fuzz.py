@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mcugen.load.classes import CLASSES
+from mcugen.quantizers.parse import KINDS
 from tests.fuzzing.campaign import Campaign
+from tests.fuzzing.census import census
 from tests.fuzzing.specs import draw
 from tests.tools import need_qkeras
 
@@ -15,6 +18,17 @@ def test_specs_come_from_the_seed_alone() -> None:
     assert draw(7) == draw(7) != draw(8)
     for seed in range(COUNT):
         assert draw(seed)["layers"]
+
+
+def test_every_layer_and_quantizer_is_drawn() -> None:
+    """Plain layers with weights are refused (tests/unit/test_findings.py), so random models leave them out."""
+    found = census(range(500))
+    plain = {"Conv1D", "Conv2D", "Dense", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "InputLayer"}
+    assert set(found["layers"]) == {*CLASSES, "(shared)"} - plain
+    assert set(found["activation"]) >= set(KINDS)
+    assert set(found["kernel_quantizer"]) >= set(KINDS) - {"quantized_ulaw", "quantized_hswish"}
+    assert set(found["wiring"]) >= {"several inputs", "several outputs", "shared layer", "model in model", "1 axes", "3 axes"}
+    assert {f"QConv2D {key} unequal" for key in ("kernel_size", "strides", "dilation_rate")} <= set(found["windows"])
 
 
 @pytest.mark.xdist_group("golden")
