@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from mcugen.load import output_shapes
 from mcugen.quantizers import Quantizer
 
 MOST_REFUSALS = 25
+STEP = re.compile(r"(.+)/step(\d+)/")  # names of mcugen/normalise/recurrent.py
 KEEP = "nothing needs to change; the result is exact"
 
 
@@ -40,7 +42,30 @@ def find(graph: Graph) -> list[Finding]:
         found += [Finding("inexact", node.name, cause, _remedy(cause)) for cause in why[node.name]]
         found += _floats(node, graph)
         found += _wasted(node)
-    return found
+    return _by_layer(found)
+
+
+def _by_layer(found: Sequence[Finding]) -> list[Finding]:
+    """What is found inside the time steps of a recurrent layer becomes one finding of the layer for each cause."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for each in found:
+        layer, step = _place(each)
+        cause = re.sub(r"\d+", "#", each.cause) if step else each.cause
+        groups.setdefault((each.kind, layer, cause), []).append(each)
+    return [_together(same) if _place(same[0])[1] else same[0] for same in groups.values()]
+
+
+def _place(finding: Finding) -> tuple[str, str]:
+    """The layer and, in a recurrent layer, the number of the time step."""
+    match = STEP.match(finding.layer)
+    return (match[1], match[2]) if match else (finding.layer, "")
+
+
+def _together(same: Sequence[Finding]) -> Finding:
+    first, steps = same[0], len({_place(each)[1] for each in same})
+    cause = f"{first.cause} ({len(same)} time{'s' * (len(same) > 1)} inside {steps} time step{'s' * (steps > 1)})"
+    remedy = KEEP if first.kind == "float" else first.remedy  # no layer fits inside a time step
+    return Finding(first.kind, _place(first)[0], cause, remedy)
 
 
 def refusals(network: Network, compile_network: Callable[[Network], Graph]) -> list[Finding]:

@@ -10,6 +10,7 @@ import pytest
 from model_files import bits, functional, image, layer, write_h5
 
 from mcugen.errors import McugenError
+from mcugen.findings import find
 from mcugen.pipeline import compile_model, integer_graph
 
 GATES = {"QSimpleRNN": 1, "QGRU": 3, "QLSTM": 4}
@@ -48,6 +49,14 @@ def test_refused(class_name: str, changes: dict[str, Any], said: str, tmp_path: 
     with pytest.raises(McugenError, match=said) as error:
         integer_graph(saved(tmp_path, class_name, **changes))
     assert error.value.node.startswith("rnn")
+
+
+@pytest.mark.parametrize("class_name", GATES)
+def test_findings_of_all_steps_are_one(class_name: str, tmp_path: Path) -> None:
+    found = find(integer_graph(saved(tmp_path, class_name)))
+    assert {(each.kind, each.layer) for each in found} == {("float", "rnn")} and len(found) == 2
+    assert any("stored as float32" in each.cause and "inside" in each.cause for each in found)
+    assert not any("QActivation" in each.remedy for each in found)
 
 
 @pytest.mark.parametrize("class_name", GATES)
