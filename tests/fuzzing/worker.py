@@ -6,10 +6,12 @@ the output of every layer that `mcugen.load` lists, and answers with a JSON line
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import numpy as np
 from mcugen import reference
 from mcugen.errors import McugenError
 from mcugen.load import hdf5, load
+from tests.fuzzing.maker import layer_shape
 from tests.fuzzing.sound import contents_here
 
 Json = dict[str, Any]
@@ -67,16 +70,56 @@ def nested(chain: list[Any], source: Any, sequential: bool) -> Any:
     return tf_keras.Model(first, made, name="part")
 
 
+def shapes_of(spec: Json) -> dict[str, tuple[int, ...]]:
+    """Every layer's output shape by the loader's rules."""
+    shapes = {name: tuple(shape) for name, shape in spec["inputs"].items()}
+    real = {item["name"]: item for item in spec["layers"]}
+    for item in spec["layers"]:
+        own = real[item.get("share", item["name"])]
+        shapes[item["name"]] = layer_shape(own["class"], own["config"], [shapes[name] for name in item["inputs"]])
+    return shapes
+
+
+@contextlib.contextmanager
+def zeros_for(spec: Json, made: dict[str, Any]) -> Iterator[None]:
+    """While a model is wired its layers give zeros of their shape: tracing what they compute takes most of the time.
+
+    `answer` runs all of them afterwards, so a wrong shape would show. Layers with a folded normalization make weights when
+    they are called.
+    """
+    import tensorflow as tf
+
+    shapes = shapes_of(spec)
+    stubs = {name: layer for name, layer in made.items() if not type(layer).__name__.endswith("Batchnorm")}
+    for name, layer in stubs.items():
+
+        def zeros(inputs: Any, *_: Any, shape: tuple[int, ...] = shapes[name], **__: Any) -> Any:
+            first = inputs[0] if isinstance(inputs, list | tuple) else inputs
+            return tf.zeros((tf.shape(first)[0], *shape))
+
+        layer.call = zeros
+    yield
+    for layer in stubs.values():
+        del layer.call
+
+
 def build(spec: Json) -> Any:
     """The Keras model of a spec, its weights drawn from the spec's seed."""
+    made = {item["name"]: make_layer(item) for item in spec["layers"] if "share" not in item}
+    with zeros_for(spec, made):
+        model = wired(spec, made)
+    randomize(model, spec)
+    return model
+
+
+def wired(spec: Json, made: dict[str, Any]) -> Any:
     import tf_keras
 
     tensors: dict[str, Any] = {name: tf_keras.Input(shape, name=name) for name, shape in spec["inputs"].items()}
-    made: dict[str, Any] = {}
     inputs = list(tensors.values())
     inside = {item["name"] for item in part(spec)}
     for item in spec["layers"]:
-        layer = made[item["name"]] = made[item["share"]] if "share" in item else make_layer(item)
+        layer = made[item.get("share", item["name"])]
         if item["name"] in inside:
             if item is part(spec)[-1]:
                 chain = [made[each["name"]] for each in part(spec)]
@@ -90,10 +133,8 @@ def build(spec: Json) -> Any:
     if spec.get("sequential") and straight and len(inputs) == len(outputs) == 1 and not inside:
         model = tf_keras.Sequential(list(made.values()))
         model.build((None, *inputs[0].shape[1:]))
-    else:
-        model = tf_keras.Model(inputs, outputs)
-    randomize(model, spec)
-    return model
+        return model
+    return tf_keras.Model(inputs, outputs)
 
 
 def randomize(model: Any, spec: Json) -> None:
