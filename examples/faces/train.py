@@ -214,9 +214,11 @@ def recalibrate(model: Model, images: Pixels, seed: int) -> None:
 
 
 def embeddings_of(model: Model, images: Pixels) -> npt.NDArray[np.float32]:
-    """The raw embeddings (N, 128) of images (N, size, size, 3)."""
+    """The raw embeddings (N, 128) of images (N, size, size, 3), by QKeras's own arithmetic: Grappler would round otherwise."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     infer = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
     batches = [infer(networks.normalized(images[i : i + BATCH])).numpy() for i in range(0, len(images), BATCH)]
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
     return np.concatenate(batches)
 
 
