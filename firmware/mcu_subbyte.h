@@ -100,6 +100,12 @@ MCU_INLINE void mcu_take_fields(
     mcu_take(sums + 4 * pixels, products[2], pixels, width, more);
 }
 
+/* Makes the numbers stay in memory, so that loops with many other values keep those in registers. */
+MCU_INLINE void mcu_in_memory(const int32_t *numbers)
+{
+    __asm__("" : : "r"(numbers) : "memory");
+}
+
 /* clip((offset + (acc * mult >> 32)) >> post, lo, hi), its low byte only where that is all that anyone stores (-127 to
  * 127); all but acc, mult and offset are compile-time constants. */
 MCU_INLINE int32_t mcu_narrow(

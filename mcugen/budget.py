@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mcugen.elf import Symbols
 from mcugen.errors import CheckFailed
 from mcugen.ir import Board
-from mcugen.ops.base import Call
+from mcugen.ops.base import Call, Constant
 from mcugen.plan import Plan
 
 
@@ -37,9 +37,20 @@ class LayerSize:
         return self.weights + self.tables + self.code
 
 
+def distinct_constants(calls: Sequence[Call]) -> list[tuple[Call, list[Constant]]]:
+    """The constants of every call that no call before it has: identical tables are stored once."""
+    known: set[tuple[str, bytes]] = set()
+    found = []
+    for call in calls:
+        mine = {(c.c_type, c.values.tobytes()): c for c in call.constants}
+        found.append((call, [constant for content, constant in mine.items() if content not in known]))
+        known.update(mine)
+    return found
+
+
 def constants_bytes(calls: Sequence[Call]) -> tuple[int, int]:
     """(weights, other tables) in bytes, before compilation; output stages come on top."""
-    constants = [constant for call in calls for constant in call.constants]
+    constants = [constant for _, distinct in distinct_constants(calls) for constant in distinct]
     weights = sum(c.values.nbytes for c in constants if c.role == "weights")
     return weights, sum(c.values.nbytes for c in constants) - weights
 
@@ -49,8 +60,8 @@ def check_estimate(calls: Sequence[Call], plan: Plan, board: Board, limits: Limi
     flash, ram = flash_limit(board, limits), ram_limit(board, limits)
     weights, tables = constants_bytes(calls)
     if weights + tables > flash:
-        largest = sorted(calls, key=lambda c: -sum(k.values.nbytes for k in c.constants))[:3]
-        names = ", ".join(f"{c.node.name} {sum(k.values.nbytes for k in c.constants):,}" for c in largest)
+        sizes = [(sum(each.values.nbytes for each in distinct), call.node.name) for call, distinct in distinct_constants(calls)]
+        names = ", ".join(f"{name} {size:,}" for size, name in sorted(sizes, reverse=True)[:3])
         fact = f"its weights and tables take {weights + tables:,} bytes of {flash:,} in flash (largest: {names})"
         raise CheckFailed("budget", fact, "use fewer bits or channels in the largest layers")
     if plan.arena_bytes > ram:
@@ -89,7 +100,7 @@ def ram_limit(board: Board, limits: Limits) -> int:
 def layer_sizes(calls: Sequence[Call], steps: Mapping[str, str], plan: Plan, symbols: Symbols) -> tuple[LayerSize, ...]:
     """What every layer takes, read from the symbols of the ELF (their names start with the step's).
 
-    A function that several steps share counts where it is called first.
+    A function or table that several steps share counts where it is used first.
     """
     rows, places, counted = [], plan.of, set[str]()
     for call in calls:

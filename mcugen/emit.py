@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 
 from mcugen import __version__
+from mcugen.body import Body, share_functions, share_tables, tables_bytes
 from mcugen.errors import McugenError
 from mcugen.ir import Graph, Node, TensorType
 from mcugen.ops.base import Call
@@ -24,12 +25,16 @@ from mcugen.stage import Table, c_float, make_stage
 
 @dataclass(frozen=True)
 class Sources:
-    """Generated files by name, and the C function of every call that has one, in order."""
+    """Generated files by name, and the C function of every call that has one, in order.
+
+    saved_bytes: of flash, because identical tables are stored once.
+    """
 
     files: Mapping[str, str]
     model: str
     steps: Mapping[str, str]
     digest: str
+    saved_bytes: int = 0
 
 
 @cache
@@ -54,7 +59,10 @@ def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Source
     env = environment()
     names = {call.node.name: f"{model}_s{i:02d}_{identifier(call.node.name)}" for i, call in enumerate(calls)}
     computing = [call for call in calls if call.kernel.template]
-    bodies, names = _shared({name: _render(env, call, name) for call in computing for name in [names[call.node.name]]}, names)
+    rendered = {names[call.node.name]: _render(env, call, names[call.node.name]) for call in computing}
+    bodies, names = share_functions(rendered, names)
+    bodies = share_tables(bodies)
+    saved = tables_bytes(rendered.values()) - tables_bytes(bodies)
     steps = {call.node.name: names[call.node.name] for call in computing}
     context = {
         "version": __version__,
@@ -62,7 +70,7 @@ def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Source
         "title": graph.name,
         "digest": [f"0x{byte:02x}" for byte in bytes.fromhex(digest)[:16]],
         "digest_hex": digest[:32],
-        "bodies": bodies,
+        "bodies": [str(body) for body in bodies],
         "runs": [_invocation(call, names[call.node.name], plan) for call in computing],
         "inputs": [_descriptor(graph[name], plan) for name in graph.inputs],
         "outputs": [_descriptor(graph[name], plan) for name in graph.outputs],
@@ -70,22 +78,7 @@ def emit(graph: Graph, calls: Sequence[Call], plan: Plan, digest: str) -> Source
         "banks": [{"name": bank, "bytes": plan.bank_bytes(bank)} for bank in plan.banks],
     }
     files = {name: _template(env, f"{name}.j2", context) for name in ("model.h", "model.c")}
-    return Sources(files, model, steps, digest)
-
-
-def _shared(texts: Mapping[str, str], names: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """The functions' texts without those that equal an earlier one but for the name, and every node's function.
-
-    texts: by C name; names: C names by node.
-    """
-    first: dict[str, str] = {}
-    stands_for = {name: first.setdefault(_meaning(text, name), name) for name, text in texts.items()}
-    return [texts[name] for name in first.values()], {node: stands_for.get(name, name) for node, name in names.items()}
-
-
-def _meaning(text: str, name: str) -> str:
-    """A function and its tables without its name and the comment that opens it."""
-    return text.partition("\n")[2].replace(name, "@")
+    return Sources(files, model, steps, digest, saved)
 
 
 def identifier(name: str) -> str:
@@ -102,7 +95,7 @@ def _template(env: jinja2.Environment, name: str, context: Mapping[str, Any]) ->
         raise McugenError(f"templates/{name}{f':{line}' if line else ''}", str(error), "report this as a bug") from error
 
 
-def _render(env: jinja2.Environment, call: Call, name: str) -> str:
+def _render(env: jinja2.Environment, call: Call, name: str) -> Body:
     node, sources = call.node, call.sources
     if call.kernel.parts:
         return _render_parts(env, call, name)
@@ -134,22 +127,20 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> str:
     context.setdefault("end_row", context.get("out_h"))
     for part, source, argument in zip(context.get("parts", ()), sources, _inputs(sources), strict=False):
         part["load"] = _element(source, argument, "pixel", "c")
-    tables = [Table(f"{name}_{c.name}", c.c_type, c.values) for c in call.constants]
-    aligns = [constant.align for constant in call.constants]
     text = _template(env, f"kernels/{call.kernel.template}", context)
-    declared = [
-        f"static const {t.c_type} {t.name}[{t.size}] MCU_ALIGN({align}) = {{\n{t.text}\n}};\n"
-        for t, align in zip(tables, aligns, strict=True)
-    ]
-    return "".join([f"/* {node.name}: {node.op}, kernel {call.kernel.name} */\n", *declared, text])
+    tables = [Table(f"{name}_{c.name}", c.c_type, c.values, c.align) for c in call.constants]
+    tables += [table for table in (stage.tables if stage else ()) if re.search(rf"\b{table.name}\b", text)]
+    return Body(f"/* {node.name}: {node.op}, kernel {call.kernel.name} */\n", tuple(tables), text)
 
 
-def _render_parts(env: jinja2.Environment, call: Call, name: str) -> str:
+def _render_parts(env: jinja2.Environment, call: Call, name: str) -> Body:
     """A chain by bands of rows: the parts' functions, which take the rows to compute, then the one that calls them."""
     bodies = [_render(env, part, f"{name}_p{i}") for i, part in enumerate(call.kernel.parts)]
     arguments = _arguments(call.node, call.sources, call.scratch_bytes)
     context = {"name": name, "arguments": arguments, **call.kernel.params(call.node, call.sources)}
-    return "\n".join([*bodies, _template(env, f"kernels/{call.kernel.template}", context)])
+    text = _template(env, f"kernels/{call.kernel.template}", context)
+    tables = tuple(table for body in bodies for table in body.tables)
+    return Body("", tables, "\n".join([*(body.comment + body.text for body in bodies), text]))
 
 
 def _rows(call: Call) -> dict[str, str]:

@@ -30,7 +30,7 @@ def make_report(compiled: Compiled, image: Image, sizes: Sequence[LayerSize], li
         "board": board.name,
         "toolchain": image.toolchain,
         "fits": not over,
-        "flash": {"used": flash, "limit": flash_limit(board, limits)},
+        "flash": {"used": flash, "limit": flash_limit(board, limits), "saved_by_sharing": compiled.sources.saved_bytes},
         "ram": {"used": ram, "limit": ram_limit(board, limits)},
         "regions": [
             {"name": r.name, "used": image.used[r.name], "size": r.size} for r in board.regions if image.used[r.name]
@@ -98,6 +98,7 @@ def text(report: Mapping[str, Any]) -> str:
     header = ("layer", "operator", "kernel", "output", "MACs", "weights", "tables", "code", "RAM", "equal to QKeras")
     regions = [(r["name"], r["used"], r["size"], f"{100 * r['used'] / r['size']:.1f}%") for r in report["regions"]]
     flash, ram, arena = report["flash"], report["ram"], report["arena"]
+    saved = flash["saved_by_sharing"]
     return "\n".join(
         [
             f"{report['model']} for {report['board']}, built with {report['toolchain']}, digest {report['digest']}",
@@ -108,6 +109,7 @@ def text(report: Mapping[str, Any]) -> str:
             "",
             f"flash {flash['used']:,} of {flash['limit']:,} bytes; RAM {ram['used']:,} of {ram['limit']:,} bytes",
             f"arena {arena['bytes']:,} bytes (no plan needs less than {arena['lower_bound']:,}), stack {report['stack_bytes']:,}",
+            *([f"identical tables are stored once, {saved:,} bytes less; each counts in the first layer"] if saved else []),
             "fits" if report["fits"] else "DOES NOT FIT",
         ]
     )

@@ -15,10 +15,12 @@ from mcugen.align import Align
 from mcugen.dyadic import dyadic
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold, evaluate
 from mcugen.ir import Array, Float, Graph, Int, Node
+from mcugen.narrow import Pair
 
 _SUMMING = ("conv2d", "depthwise", "avgpool", "map")
 _MAX_LEVELS = 1 << 9
 _FAR = np.int64(1) << 40
+_MOST = np.int64(1) << 30  # magnitude of an offset
 
 
 def requantize(graph: Graph) -> Graph:
@@ -226,9 +228,32 @@ class _Search:
         if hard.size:
             mult[hard] = self._widest(mult[hard], hard)
             low[hard], high[hard] = self.room(mult[hard], hard)
-        offset = np.where(low == -_FAR, high, np.where(high == _FAR, low, (low + high) >> 1))
-        found = (low <= high) & (np.abs(offset) <= 1 << 30) & (np.abs(mult) < 1 << 31)
-        return np.where(found, mult, 0), np.where(found, offset, 0), found
+        low, high = np.maximum(low, -_MOST), np.minimum(high, _MOST)
+        found = (low <= high) & (np.abs(mult) < 1 << 31)
+        if not found.any():
+            return np.zeros_like(mult), np.zeros_like(mult), found
+        use = np.flatnonzero(found)
+        short = self._shortest(mult[use], use)
+        numbers = [np.full_like(mult, each[0]) for each in short]  # what channels without a line have does not matter
+        for filled, each in zip(numbers, short, strict=True):
+            filled[use] = each
+        return numbers[0], numbers[1], found
+
+    def _shortest(self, mult: Int, use: Array) -> tuple[Int, Int]:
+        """mult and offset of the channels in `use`, whose tables take the fewest bytes."""
+        best, least = (mult, mult), 1 << 40
+        for bits in (32, 16, 8):
+            step = 1 << max(0, int(np.abs(mult).max()).bit_length() + 1 - bits)
+            tried = np.clip(np.rint(mult / step), -(1 << (bits - 1)), (1 << (bits - 1)) - 1).astype(np.int64) * step
+            low, high = self.room(tried, use)
+            low, high = np.maximum(low, -_MOST), np.minimum(high, _MOST)
+            if (low > high).any():
+                break
+            offset = _roundest(low, high)
+            size = Pair.of(tried, offset).bytes
+            if size < least:
+                best, least = (tried, offset), size
+        return best
 
     def _widest(self, mult: Int, use: Array) -> Int:
         def gap(candidate: Int) -> Int:
@@ -246,3 +271,15 @@ class _Search:
         gaps = np.stack([gap(candidate) for candidate in candidates])
         best: Int = np.take_along_axis(np.stack(candidates), gaps.argmax(axis=0)[None], axis=0)[0]
         return best
+
+
+def _roundest(low: Int, high: Int) -> Int:
+    """Numbers between low and high: the same for all if possible, else with as many zeros at the end as all can have."""
+    if low.max() <= high.min():
+        low, high = np.full_like(low, low.max()), np.full_like(high, high.min())
+    zeros = 0
+    while zeros < 31 and (-(-low >> (zeros + 1)) << (zeros + 1) <= high).all():
+        zeros += 1
+    middle = (low + high) >> 1 >> zeros << zeros
+    numbers: Int = np.where(middle < low, middle + (1 << zeros), middle)
+    return numbers

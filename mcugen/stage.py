@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.ir import Array, Node, TensorType
+from mcugen.narrow import Narrow, Pair
 
 
 @dataclass(frozen=True)
 class Table:
-    """A constant array in C, its text already formatted."""
+    """A constant array in C, `values` of any type, alignment in bytes."""
 
     name: str
     c_type: str
-    values: Array
+    given: Array
+    align: int = 4
+
+    @cached_property
+    def values(self) -> Array:
+        """Flat, in the type they have in C."""
+        return self.given.reshape(-1).astype(np.float32 if self.c_type == "float" else self.c_type.removesuffix("_t"))
 
     @property
-    def size(self) -> int:
-        return int(self.values.size)
+    def content(self) -> tuple[str, bytes]:
+        """Equal where the bytes in flash are and C reads them alike."""
+        return self.c_type, self.values.tobytes()
 
     @property
-    def text(self) -> str:
-        return c_values(self.values)
+    def declaration(self) -> str:
+        text = c_values(self.values)
+        return f"static const {self.c_type} {self.name}[{self.values.size}] MCU_ALIGN({self.align}) = {{\n{text}\n}};\n"
 
 
 @dataclass(frozen=True)
@@ -88,21 +98,23 @@ def operand_type(kind: TensorType) -> str:
 
 def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[Table]) -> tuple[str, ...]:
     if isinstance(form, Raw):
-        factor = _entry(tables, f"{name}_factor", "int32_t", form.factor)
-        bias = _entry(tables, f"{name}_bias", "int32_t", form.bias)
+        factor, bias = _numbers(tables, f"{name}_out_factor", form.factor), _numbers(tables, f"{name}_out_bias", form.bias)
         return (f"return acc * {factor} + {bias};",)
     if isinstance(form, Threshold):
-        threshold = _entry(tables, f"{name}_threshold", "int32_t", form.threshold)
+        threshold = _numbers(tables, f"{name}_out_threshold", form.threshold)
         if not form.flip.any():
             return (f"return acc >= {threshold};",)
-        flip = _entry(tables, f"{name}_flip", "uint8_t", form.flip.astype(np.uint8))
+        flip = _numbers(tables, f"{name}_out_flip", form.flip.astype(np.int64))
         return (f"return (acc >= {threshold}) ^ {flip};",)
     if not isinstance(form, Fixed):
         return (f"return {call};",)
     lines = []
     if not form.proved.all():
-        lines.append(f"if ({name}_slot[c] != {_NONE}) return {call};")
-    mult, offset = _pair(tables, f"{name}_mb", form)
+        count = int(np.count_nonzero(~form.proved))
+        lines.append(f"if ({name}_slot[c] != {np.iinfo(_slot_type(count)).max}) return {call};")
+    pair = Pair.of(form.mult, form.offset)
+    tables += [Table(c.name, c.c_type, c.values) for c in pair.constants(f"{name}_out_line")]
+    mult, offset = (pair.at(which, f"{name}_out_line", "c") for which in (0, 1))
     total = f"{offset} + mcu_scale(acc, {1 << form.pre}, {mult})"
     if form.residual_shift is not None and epilogue.residual is not None:
         total += f" + r{epilogue.residual.operand} * {1 << form.residual_shift}"
@@ -110,23 +122,24 @@ def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[T
     return (*lines, f"return mcu_clip({shifted}, {form.lo}, {form.hi});")
 
 
-_NONE = 65535
+def _slot_type(count: int) -> type[np.uint8] | type[np.uint16]:
+    """Holds the numbers of `count` channels, and its largest value for the others."""
+    return np.uint8 if count < 256 else np.uint16
 
 
-def _pair(tables: list[Table], name: str, form: Fixed) -> tuple[str, str]:
-    """mult and offset of channel c, interleaved in one table; literals where all channels agree."""
-    if (form.mult == form.mult[0]).all() and (form.offset == form.offset[0]).all():
-        return c_int(int(form.mult[0])), c_int(int(form.offset[0]))
-    tables.append(Table(name, "int32_t", np.stack([form.mult, form.offset], axis=-1)))
-    return f"{name}[2 * c]", f"{name}[2 * c + 1]"
+def _numbers(tables: list[Table], name: str, values: Array) -> str:
+    """An expression for channel c's whole number, from the narrowest table; a literal where all channels agree."""
+    narrow = Narrow.of(values)
+    tables += [Table(c.name, c.c_type, c.values) for c in narrow.constants(name)]
+    return narrow.at(name, "c")
 
 
-def _entry(tables: list[Table], name: str, c_type: str, values: Array, index: str = "c") -> str:
-    """An expression for a channel's constant; a literal where all channels agree."""
+def _entry(tables: list[Table], name: str, values: Array, index: str) -> str:
+    """An expression for a channel's float; a literal where all channels agree."""
     flat = np.asarray(values).reshape(-1)
     if (flat == flat[0]).all():
-        return c_float(float(flat[0])) if c_type == "float" else c_int(int(flat[0]))
-    tables.append(Table(name, c_type, flat))
+        return c_float(float(flat[0]))
+    tables.append(Table(name, "float", flat))
     return f"{name}[{index}]"
 
 
@@ -137,9 +150,10 @@ def _float_steps(
     index = "c"
     lines: list[str] = []
     if chosen is not None:
-        slots = np.full(kind.channels, _NONE, np.int64)
+        of = _slot_type(chosen.size)
+        slots = np.full(kind.channels, np.iinfo(of).max, of)
         slots[chosen] = np.arange(chosen.size)
-        tables.append(Table(f"{name}_slot", "uint16_t", slots))
+        tables.append(Table(f"{name}_slot", f"{np.dtype(of).name}_t", slots))
         index = f"{name}_slot[c]"
     for number, step in enumerate(epilogue.steps):
         if step.kind == "quantize":
@@ -173,7 +187,7 @@ def _statement(
     constant = step.constant
     if chosen is not None and constant.ndim:
         constant = constant[chosen]
-    text = _entry(tables, name, "float", constant, index)
+    text = _entry(tables, name, constant, index)
     return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
 
 
@@ -195,8 +209,9 @@ def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table]) -> str:
     count = f"mcu_count_below(v, {name}_breaks, {table.breakpoints.size})"
     if (np.diff(table.codes) == 1).all():
         return f"({int(table.codes[0])} + {count})"
-    tables.append(Table(f"{name}_codes", "int32_t", table.codes))
-    return f"{name}_codes[{count}]"
+    codes = Narrow.of(table.codes, shifts=False)
+    tables += [Table(c.name, c.c_type, c.values) for c in codes.constants(f"{name}_codes")]
+    return codes.at(f"{name}_codes", count)
 
 
 def c_int(value: int) -> str:

@@ -10,6 +10,7 @@ import click
 
 from mcugen.bands import RowFused
 from mcugen.boards import load_board
+from mcugen.budget import distinct_constants
 from mcugen.cli import save_json
 from mcugen.commands.common import read_graph
 from mcugen.errors import CheckFailed
@@ -74,9 +75,9 @@ def over_time(found: Plan, names: list[str], width: int = 40) -> str:
 
 
 def flash_by_layer(calls: Sequence[Call]) -> list[dict[str, Any]]:
-    """Weights and tables of every call in bytes (code comes on top), and its share of all."""
-    sizes = [(call, sum(c.values.nbytes for c in call.constants if c.role == "weights"),
-              sum(c.values.nbytes for c in call.constants)) for call in calls]  # fmt: skip
+    """Weights and tables of every call in bytes (code comes on top), and its share of all; shared tables count in the first."""
+    sizes = [(call, sum(c.values.nbytes for c in mine if c.role == "weights"), sum(c.values.nbytes for c in mine))
+             for call, mine in distinct_constants(calls)]  # fmt: skip
     total = max(sum(size for _, _, size in sizes), 1)
     rows = [(call.node.name, weights, size - weights, f"{size / total:.1%}") for call, weights, size in sizes if size]
     return [dict(zip(("layer", "weights", "tables", "share"), row, strict=True)) for row in rows]

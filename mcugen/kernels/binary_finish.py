@@ -10,6 +10,7 @@ import numpy as np
 from mcugen.epilogue import Epilogue, Fixed, Raw, Threshold
 from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels.binary_pack import LANES
+from mcugen.narrow import Pair
 from mcugen.ops.base import Constant
 
 
@@ -61,6 +62,7 @@ def stage_params(node: Node, sources: Sequence[TensorType], wide: bool, twice: b
     return {
         "mode": mode, "wide": int(wide), "twice": int(twice),
         "adds": int(residual is not None), "other": other, "load": "ldrsb" if signed else "ldrb",
+        "line": Pair.of(form.mult, form.offset) if isinstance(form, Fixed) else None,
         "pre": form.pre if isinstance(form, Fixed) else 0, "post": form.post if isinstance(form, Fixed) else 0,
         "saturate": _saturate(form) if isinstance(form, Fixed) else "", "slow": int(asked(node, sources) is not None),
     }  # fmt: skip
@@ -73,9 +75,8 @@ def stage_constants(
     form, count, mode = node.attrs["epilogue"].form, node.type.channels, mode_of(node, sources)
     if mode == "fixed":
         slow = slow_channels(node)
-        pair = np.stack([np.broadcast_to(each, (count,)) for each in (form.mult, form.offset)], axis=-1)
-        pairs = Constant("mb", "int32_t", np.where(slow[:, None], 0, pair).astype(np.int32))
-        return (pairs, Constant("slow", "uint8_t", slow.astype(np.uint8))) if slow.any() else (pairs,)
+        line = Pair.of(form.mult, form.offset).constants("line")
+        return (*line, Constant("slow", "uint8_t", slow.astype(np.uint8))) if slow.any() else line
     if mode != "bits":
         return ()
     threshold = np.broadcast_to(form.threshold, (count,)) + terms

@@ -14,7 +14,7 @@ from mcugen.epilogue import Epilogue, Fixed
 from mcugen.guard import POST, guard
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.int8_pack import eight_bits
-from mcugen.ops.base import Constant
+from mcugen.narrow import Pair
 
 REACH = 4095  # largest offset in a load, a store or an addition
 WIDEST = 255  # guard that MCU_ROW can compare with
@@ -79,15 +79,15 @@ class Finish:
     def residual(self, at: str) -> str:
         return f"in{self.operand} + {at}" if self.shift >= 0 else "0"
 
-    def table(self, signs: Int) -> Constant:
+    def line(self, signs: Int) -> Pair:
         """Multiplier and offset of every channel, of a dummy too where `signs` has one more."""
         channels = len(self.slow)
-        values = np.zeros((len(signs), 2), np.int64)
         plain, bare = self.numbers(PLAIN), np.repeat(self.how == PLAIN, 2)[:channels]
-        for k, pair in enumerate(((plain.mult, self.mult), (plain.offset, self.offset))):
-            values[:channels, k] = np.where(bare, pair[0], np.where(self.slow, 0, pair[1]))
-        values[:, 0] *= signs
-        return Constant("finish", "int32_t", values.astype(np.int32))
+        mult, offset = (
+            np.pad(np.where(bare, *pair), (0, len(signs) - channels), mode="edge")
+            for pair in ((plain.mult, self.mult), (plain.offset, self.offset))
+        )
+        return Pair.of(mult * signs, offset)
 
 
 def finish_of(node: Node, sources: Sequence[TensorType], guarded: bool = False) -> Finish | None:

@@ -123,7 +123,7 @@ class FastConv(Kernel):
         finish, layout = self._plan(node, sources)
         made = [Constant("weights", "uint32_t", layout.packed.words, role="weights")]
         if finish is not None:
-            made.append(finish.table(layout.packed.signs))
+            made += finish.line(layout.packed.signs).constants("line")
             if any(len(part["ways"]) > 1 for part in _parts(layout, finish)):
                 made.append(Constant("how", "uint8_t", finish.how.astype(np.uint8)))
         if biased(sources[0]):
@@ -146,6 +146,7 @@ class FastConv(Kernel):
             "row_ways": list({way["how"]: way for way in ways if way["row"]}.values()),
             "rest_ways": list({way["how"]: way for way in ways if way["groups"] and way["finish"]}.values()),
             "dot3": any(size == 3 for way in ways for size, _ in way["groups"]),
+            "line": None if finish is None else finish.line(packed.signs),
             "staged": any(way["guarded"] or not way["finish"] for way in ways),
         }  # fmt: skip
 

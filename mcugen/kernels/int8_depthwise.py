@@ -13,6 +13,7 @@ import numpy as np
 from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.finish import Finish, finish_of
 from mcugen.kernels.int8_pack import bias_table, biased, takes, whole_image
+from mcugen.narrow import Pair
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import row_lead
@@ -42,7 +43,7 @@ class FastDepthwise(Kernel):
         made = [Constant("weights", "uint32_t", rows.view("<u4"), role="weights")]
         finish = self._finish(node, sources)
         if finish is not None:
-            made.append(finish.table(np.ones(len(rows), np.int64)))
+            made += _line(finish).constants("line")
             if finish.slow.any():
                 made.append(Constant("slow", "uint8_t", finish.slow.astype(np.uint8)))
         if biased(sources[0]):
@@ -52,7 +53,9 @@ class FastDepthwise(Kernel):
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         strips = _strips(node, sources[0], self.band_rows)
         wide = {"wide": sources[0].bits == 16, "biased": biased(sources[0])}
-        return {**strips, **wide, "finish": self._finish(node, sources), "is_signed": int(sources[0].signed)}
+        finish = self._finish(node, sources)
+        line = None if finish is None else _line(finish)
+        return {**strips, **wide, "finish": finish, "line": line, "is_signed": int(sources[0].signed)}
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
         g = _strips(node, sources[0], self.band_rows)
@@ -73,6 +76,10 @@ class FastDepthwise(Kernel):
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         """A step is a strip, whose channels are read and written in turn."""
         return row_lead(node, sources[0], _strips(node, sources[0], self.band_rows)["strip"]) if i == 0 else None
+
+
+def _line(finish: Finish) -> Pair:
+    return finish.line(np.ones(len(finish.slow), np.int64))
 
 
 def _strips(node: Node, source: TensorType, rows: int) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mcugen.ir import Int, Node, TensorType
-from mcugen.kernels.subbyte_finish import finish_params, finish_table
+from mcugen.kernels.subbyte_finish import finish_line, finish_params
 from mcugen.kernels.subbyte_pack import EIGHT, SIXTEEN, pack_fields, pack_nested, padded, parts_of
+from mcugen.narrow import Narrow
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import lead, window_marks
@@ -47,6 +48,10 @@ class _Cut:
         """Words of weights of the channels that are taken at once."""
         return self.parts * self.terms * self.channels * self.bits // 32
 
+    def whole(self, channels: int) -> int:
+        """Channels with those that fill the last turn."""
+        return -(-channels // self.channels) * self.channels
+
 
 class _SubbyteConv(Kernel):
     """What both kernels share: all pixels' windows as columns, a tile at a time."""
@@ -70,15 +75,15 @@ class _SubbyteConv(Kernel):
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
         cut = self.cut(node, sources[0])
         rows = self.rows(node)
-        count = -(-len(rows) // cut.channels) * cut.channels
+        count = cut.whole(len(rows))
         words = self.pack(padded(rows, count, cut.parts * cut.terms), cut.bits)
         made = [Constant("weights", "uint32_t", np.append(words, np.zeros(1, words.dtype)), role="weights")]
-        if _offset(sources[0]):
-            less = np.pad(_offset(sources[0]) * rows.sum(axis=1), (0, count - len(rows)))
-            made.append(Constant("less", "int32_t", less))
-        made += finish_table(node, sources, count)
+        less = self.less(node, sources[0])
+        made += less.constants("less") if less else ()
+        line = finish_line(node, sources, count)
+        made += line.constants("line") if line else ()
         if any(node.attrs["pads"]):
-            made.append(Constant("border", "uint32_t", np.zeros(-(-sources[0].channels * sources[0].bits // 32), np.int64)))
+            made.append(Constant("border", "uint32_t", np.zeros(-(-sources[0].channels * sources[0].bits // 32), np.uint32)))
         return tuple(made)
 
     def rows(self, node: Node) -> Int:
@@ -86,15 +91,23 @@ class _SubbyteConv(Kernel):
         rows: Int = np.moveaxis(node.attrs["weights"], 3, 0).reshape(node.type.channels, -1)
         return rows
 
+    def less(self, node: Node, source: TensorType) -> Narrow | None:
+        """What sums of widened codes have too much, by channel."""
+        rows = self.rows(node)
+        sums = _offset(source) * rows.sum(axis=1)
+        more = self.cut(node, source).whole(len(rows)) - len(rows)
+        return Narrow.of(np.pad(sums, (0, more), mode="edge")) if _offset(source) else None
+
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         source, cut = sources[0], self.cut(node, sources[0])
         g = geometry(node, source)
         sign = 1 << (source.bits - 1)
         return {
             **g, "cut": cut, "core": self.name, "border": any(node.attrs["pads"]), "in_bits": source.bits,
-            "flat": g["kh"] == g["kw"] == 1, "less": bool(_offset(source)), "turns": cut.terms // self.turn,
+            "flat": g["kh"] == g["kw"] == 1, "less": self.less(node, source), "in_memory": cut.channels > 2,
+            "turns": cut.terms // self.turn,
             "flip": f"0x{sum(sign << at for at in range(0, 32, source.bits)):08X}u" if _flipped(source) else "0",
-            **finish_params(node, sources),
+            **finish_params(node, sources, cut.whole(node.type.channels)),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcugen.ir import Node, TensorType
-from mcugen.kernels.subbyte_finish import finish_params, finish_table
+from mcugen.kernels.subbyte_finish import finish_line, finish_params
 from mcugen.ops.base import Constant
 from mcugen.ops.conv2d import geometry
 from mcugen.ops.depthwise import GenericDepthwise
@@ -28,13 +28,13 @@ class PackedDepthwise(GenericDepthwise):
         return plain and sources[0].layout == "packed" and weight_bits(node.attrs["weight_type"]) <= 8
 
     def constants(self, node: Node, sources: Sequence[TensorType]) -> tuple[Constant, ...]:
-        count = node.type.channels + node.type.channels % 2
-        return (*super().constants(node, sources), *finish_table(node, sources, count))
+        line = finish_line(node, sources, _even(node))
+        return (*super().constants(node, sources), *(line.constants("line") if line else ()))
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         return {
-            **super().params(node, sources), **finish_params(node, sources), **_strips(node, sources[0]), "less": False,
-            "in_bits": sources[0].bits, "is_signed": int(sources[0].signed),
+            **super().params(node, sources), **finish_params(node, sources, _even(node)), **_strips(node, sources[0]),
+            "less": None, "in_memory": True, "in_bits": sources[0].bits, "is_signed": int(sources[0].signed),
         }  # fmt: skip
 
     def scratch_bytes(self, node: Node, sources: Sequence[TensorType]) -> int:
@@ -51,6 +51,10 @@ class PackedDepthwise(GenericDepthwise):
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         """A step is a strip, whose channels are read and written in turn."""
         return row_lead(node, sources[0], _strips(node, sources[0])["strip"]) if i == 0 else None
+
+
+def _even(node: Node) -> int:
+    return node.type.channels + node.type.channels % 2
 
 
 def _strips(node: Node, source: TensorType) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcugen.epilogue import Epilogue, Fixed
 from mcugen.ir import Node, TensorType
-from mcugen.ops.base import Constant
+from mcugen.narrow import Pair
 
 
 def fixed_form(node: Node, sources: Sequence[TensorType]) -> Fixed | None:
@@ -22,20 +22,21 @@ def fixed_form(node: Node, sources: Sequence[TensorType]) -> Fixed | None:
     return form if len(sources) == 1 or added else None
 
 
-def finish_table(node: Node, sources: Sequence[TensorType], count: int) -> tuple[Constant, ...]:
-    """Multiplier and offset of `count` channels, those beyond the node's 0; none where there is no integer form."""
+def finish_line(node: Node, sources: Sequence[TensorType], count: int) -> Pair | None:
+    """Multiplier and offset of `count` channels, those beyond the node's as the last; None where there is no integer form."""
     form = fixed_form(node, sources)
     if form is None:
-        return ()
-    numbers = np.stack([np.broadcast_to(each, node.type.channels) for each in (form.mult, form.offset)], axis=-1)
-    return (Constant("finish", "int32_t", np.pad(numbers, ((0, count - len(numbers)), (0, 0)))),)
+        return None
+    numbers = [np.broadcast_to(each, node.type.channels) for each in (form.mult, form.offset)]
+    return Pair.of(*(np.pad(each, (0, count - len(each)), mode="edge") for each in numbers))
 
 
-def finish_params(node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
-    """What templates/subbyte_output.c.j2 reads."""
+def finish_params(node: Node, sources: Sequence[TensorType], count: int) -> dict[str, Any]:
+    """What templates/subbyte_output.c.j2 reads, for tables of `count` channels."""
     residual = node.attrs["epilogue"].residual
     return {
-        "fast": fixed_form(node, sources), "residual": 0 if residual is None else residual.operand,
+        "fast": fixed_form(node, sources), "line": finish_line(node, sources, count),
+        "residual": 0 if residual is None else residual.operand,
         "pairs_packed": node.type.layout == "packed" and node.type.whole, "out_bits": node.type.bits,
         "out_stride": node.type.stride,
     }  # fmt: skip
