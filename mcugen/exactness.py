@@ -80,7 +80,7 @@ def _doubts(node: Node, quantizers: Sequence[tuple[object, Range | None]]) -> li
         found.append("its weights are float in the model and are quantized on request")
     if "acc_lo" in node.attrs:
         epilogue: Epilogue = node.attrs["epilogue"]
-        scale = epilogue.steps[0].constant
+        scale = next(step for step in epilogue.steps if step.kind == "mul").constant
         if not all(power_of_two(float(s)) for s in np.atleast_1d(scale)):
             found.append("its weight scale is no power of two, so QKeras's sums round")
         elif _largest(node) >= FLOAT32_INTEGERS:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from mcugen.align import Align
+from mcugen.dead_channels import dropped
 from mcugen.epilogue import Epilogue, evaluate
 from mcugen.errors import McugenError
 from mcugen.exactness import doubts, proof
@@ -156,6 +157,9 @@ def _floats(node: Node, graph: Graph) -> list[Finding]:
 
 def _wasted(node: Node) -> list[Finding]:
     found = []
+    if gone := dropped(node):
+        cause = f"{gone} of {node.type.channels + gone} output channels are constant or nobody reads them; they are left out"
+        found.append(Finding("wasted", node.name, cause, f"prune them: filters={node.type.channels}"))
     if "weights" in node.attrs:
         weights, kind = node.attrs["weights"], node.attrs["weight_type"]
         axis = (0, 1, 2) if node.op == "conv2d" else (0, 1)

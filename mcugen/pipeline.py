@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcugen.absorb import absorb_signs
 from mcugen.boards import load_board
+from mcugen.dead_channels import drop_dead_channels
 from mcugen.emit import Sources, emit, graph_digest
 from mcugen.errors import CheckFailed
 from mcugen.fuse import fuse
@@ -44,7 +45,7 @@ def lower(network: Network, grid: InputGrid | None = None) -> Graph:
     """Layers -> integer graph."""
     graph = normalise(drop_idle(network))
     graph = quantise(graph, grid)
-    return requantize(fuse(graph))
+    return requantize(drop_dead_channels(fuse(graph)))
 
 
 def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapping[str, int] | None = None) -> Compiled:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mcugen import __version__
 from mcugen.budget import LayerSize, Limits, flash_bytes, flash_limit, ram_bytes, ram_limit
+from mcugen.dead_channels import dropped
 from mcugen.exactness import doubts, promised, proof
 from mcugen.ops import OPERATORS
 from mcugen.pipeline import Compiled
@@ -65,6 +66,7 @@ def _layers(compiled: Compiled, sizes: Sequence[LayerSize]) -> list[dict[str, An
                 "arena_bytes": size.arena,
                 "channels_proved": proved[0] if proved else None,
                 "channels": proved[1] if proved else None,
+                "channels_left_out": sum(dropped(part.node) for part in call.parts),
                 "equals_qkeras": node.name in sure,
                 "doubts": list(why[node.name]),
                 "differing_accumulators": 0 if node.name in sure else None,
@@ -98,7 +100,7 @@ def text(report: Mapping[str, Any]) -> str:
     header = ("layer", "operator", "kernel", "output", "MACs", "weights", "tables", "code", "RAM", "equal to QKeras")
     regions = [(r["name"], r["used"], r["size"], f"{100 * r['used'] / r['size']:.1f}%") for r in report["regions"]]
     flash, ram, arena = report["flash"], report["ram"], report["arena"]
-    saved = flash["saved_by_sharing"]
+    saved, gone = flash["saved_by_sharing"], sum(each["channels_left_out"] for each in report["layers"])
     return "\n".join(
         [
             f"{report['model']} for {report['board']}, built with {report['toolchain']}, digest {report['digest']}",
@@ -110,6 +112,7 @@ def text(report: Mapping[str, Any]) -> str:
             f"flash {flash['used']:,} of {flash['limit']:,} bytes; RAM {ram['used']:,} of {ram['limit']:,} bytes",
             f"arena {arena['bytes']:,} bytes (no plan needs less than {arena['lower_bound']:,}), stack {report['stack_bytes']:,}",
             *([f"identical tables are stored once, {saved:,} bytes less; each counts in the first layer"] if saved else []),
+            *([f"{gone:,} channels that are constant or that nobody reads are left out"] if gone else []),
             "fits" if report["fits"] else "DOES NOT FIT",
         ]
     )

@@ -72,12 +72,14 @@ def _monotone(steps: tuple[Step, ...]) -> bool:
 
 
 def _raw(epilogue: Epilogue, step: float, lo: Int) -> Raw | None:
-    """Whole multiples of the step: an exact change of grid, if no step but a multiplication and an addition comes first."""
-    kinds = [each.kind for each in epilogue.steps]
-    if kinds not in (["mul", "quantize"], ["mul", "add", "quantize"]):
+    """Whole multiples of the step: an exact change of grid, if no steps but a multiplication and additions come first."""
+    folded = epilogue.steps[0].kind == "add"  # what constant inputs give
+    steps = epilogue.steps[folded:]
+    if [each.kind for each in steps] not in (["mul", "quantize"], ["mul", "add", "quantize"]):
         return None
-    factor = epilogue.steps[0].constant.astype(np.float64) / step
-    bias = epilogue.steps[1].constant.astype(np.float64) / step if len(kinds) == 3 else np.zeros(1)
+    factor = steps[0].constant.astype(np.float64) / step
+    bias = steps[1].constant.astype(np.float64) / step if len(steps) == 3 else np.zeros(1)
+    bias = bias + factor * epilogue.steps[0].constant if folded else bias
     assert (factor == np.rint(factor)).all() and (bias == np.rint(bias)).all()
     whole = [np.broadcast_to(values.astype(np.int64), lo.shape).copy() for values in (factor, bias)]
     return Raw(whole[0], whole[1])

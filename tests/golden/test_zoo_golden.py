@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 from mcugen.boards import load_board
 from mcugen.build import link
 from mcugen.cli import main
+from mcugen.dead_channels import dropped
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.load import load
 from mcugen.ops import OPERATORS
@@ -75,3 +78,19 @@ def test_the_squeeze_branch_is_dropped(folder: Path) -> None:
     path = folder / "binaryfacenet.h5"
     assert any(layer.name.startswith("se") for layer in load(path).layers)
     assert not any(node.name.startswith("se") for node in integer_graph(path).nodes)
+
+
+def test_a_network_without_its_dead_channels_equals_qkeras(tmp_path: Path) -> None:
+    """Normalizations of network A without gamma in a quarter of their channels, half of those without beta."""
+    path = tmp_path / "dead.h5"
+    shutil.copy(Path(__file__).parents[2] / "examples" / "faces" / "hybrid.h5", path)
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file["model_weights"].visit(names.append)
+        for name in (each for each in names if each.endswith("gamma:0")):
+            count = len(file["model_weights"][name])
+            file["model_weights"][name][: count // 4] = 0
+            file["model_weights"][name.replace("gamma", "beta")][: count // 8] = 0
+    assert sum(map(dropped, integer_graph(path).nodes)) > 200
+    result = CliRunner().invoke(main, ["verify", str(path), "--on", "host", "--samples", "2", "--qkeras"])
+    assert result.exit_code == 0, result.output
