@@ -22,6 +22,9 @@ _BOARD = click.option("--board", default="nucleo-h743zi", show_default=True, hel
 _TOOLCHAIN = click.option("--toolchain", type=click.Choice(["auto", "gcc", "zig"]), default="auto", show_default=True)
 _GOAL = click.option("--for", "goal", type=click.Choice(["time", "flash", "ram"]), default="time", show_default=True,
                      help="What the kernels are chosen for.")  # fmt: skip
+_RAM_LIMIT = click.option("--ram-limit", type=click.IntRange(0), help="Bytes of RAM allowed (default: all of the board's); "
+                          "as many layers as that takes are fused by rows.")  # fmt: skip
+_KEEP_INPUTS = click.option("--keep-inputs", is_flag=True, help="Overwrite no input, so that it can be used again.")
 _JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the result as JSON.")
 _ON = click.option("--on", "engine", default="host", show_default=True,
                    help="reference, host, unicorn, qemu, renode, or a serial port (any pyserial URL).")  # fmt: skip
@@ -102,7 +105,8 @@ def command(name: str) -> Callable[[Command], Command]:
 @_grid_options
 @_JSON
 @click.option("--flash-limit", type=click.IntRange(0), help="Bytes of flash allowed (default: all of the board's).")
-@click.option("--ram-limit", type=click.IntRange(0), help="Bytes of RAM allowed (default: all of the board's).")
+@_RAM_LIMIT
+@_KEEP_INPUTS
 @click.option("--explain", is_flag=True, help="Say which kernel each layer got and what the others would cost.")
 def build_command(**options: Any) -> int:
     """Build firmware for MODEL (.h5, .keras or SavedModel): ELF, binary, C sources and report."""
@@ -169,6 +173,8 @@ def profile_command(**options: Any) -> int:
 @_GOAL
 @_grid_options
 @_JSON
+@_RAM_LIMIT
+@_KEEP_INPUTS
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw memory over time (PNG).")
 def plan_command(**options: Any) -> int:
     """Show where every tensor lives, when, and who causes the peak."""

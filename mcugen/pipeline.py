@@ -17,7 +17,7 @@ from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
 from mcugen.normalise import normalise
 from mcugen.ops.base import Call
-from mcugen.plan import Plan, largest_room, plan_memory
+from mcugen.plan import Plan, firmware_bytes, free_bytes, largest_room, plan_memory
 from mcugen.quantise import InputGrid, quantise
 from mcugen.requantize import requantize
 from mcugen.save_ram import save_ram
@@ -48,19 +48,35 @@ def lower(network: Network, grid: InputGrid | None = None) -> Graph:
     return requantize(drop_dead_channels(fuse(graph)))
 
 
-def compile_graph(graph: Graph, board: Board, goal: str = "time", reserved: Mapping[str, int] | None = None) -> Compiled:
-    """Kernels, memory and C for an integer graph."""
+def compile_graph(
+    graph: Graph,
+    board: Board,
+    goal: str = "time",
+    reserved: Mapping[str, int] | None = None,
+    ram_limit: int | None = None,
+    keep_inputs: bool = False,
+) -> Compiled:
+    """Kernels, memory and C for an integer graph.
+
+    ram_limit: bytes for arena, stack and firmware; rows are fused until that fits, but no further (None: the board's).
+    keep_inputs: nothing overwrites the inputs.
+    """
     shaped = absorb_signs(graph) if goal == "time" else graph
     calls = select_kernels(shaped, board, goal)
     if goal == "ram":
-        calls = save_ram(shaped, calls)
+        calls = save_ram(shaped, calls, keep_inputs=keep_inputs)
+    room = sum(free_bytes(board, reserved).values())
+    if ram_limit is not None:
+        room = min(room, ram_limit - sum(firmware_bytes(board).values()))
+    plan = None
     try:
-        plan = plan_memory(shaped, calls, board, reserved, goal)
+        plan = plan_memory(shaped, calls, board, reserved, goal, keep_inputs)
     except CheckFailed:
         if goal == "ram":
             raise
-        calls = save_ram(shaped, calls, largest_room(board, reserved), swap=False)
-        plan = plan_memory(shaped, calls, board, reserved, goal)
+    if plan is None or (plan.arena_bytes > room and goal != "ram"):
+        calls = save_ram(shaped, calls, min(room, largest_room(board, reserved)), swap=False, keep_inputs=keep_inputs)
+        plan = plan_memory(shaped, calls, board, reserved, "ram" if ram_limit is not None else goal, keep_inputs)
     return Compiled(graph, board, calls, plan, emit(shaped, calls, plan, graph_digest(graph)), goal)
 
 

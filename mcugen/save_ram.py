@@ -25,12 +25,15 @@ class Chain:
     band: int = 1
 
 
-def save_ram(graph: Graph, calls: Sequence[Call], enough: int = 0, swap: bool = True) -> tuple[Call, ...]:
+def save_ram(
+    graph: Graph, calls: Sequence[Call], enough: int = 0, swap: bool = True, keep_inputs: bool = False
+) -> tuple[Call, ...]:
     """The calls with chains fused by rows until no moment needs more than `enough` bytes, or nothing helps any more.
 
     swap: whether kernels may then be exchanged for the fastest that need no more at their moment than the busiest does.
+    keep_inputs: whether the inputs must outlive all calls.
     """
-    search = Search(graph, calls)
+    search = Search(graph, calls, keep_inputs)
     chains: tuple[Chain, ...] = ()
     while (most := max(search.needs(chains))) > enough:
         better = search.improved(chains, most)
@@ -43,14 +46,14 @@ def save_ram(graph: Graph, calls: Sequence[Call], enough: int = 0, swap: bool = 
         widened = (tuple(sorted((*rest, replace(chain, band=band)), key=lambda c: c.first)) for band in _BANDS)
         chains = next((tried for tried in (rest, *widened) if max(search.needs(tried)) <= most), chains)
     fused = search.build(chains)
-    return _swap_kernels(graph, fused, most) if swap else fused
+    return _swap_kernels(graph, fused, most, keep_inputs) if swap else fused
 
 
 class Search:
     """Which chains can be fused, and what each choice needs."""
 
-    def __init__(self, graph: Graph, calls: Sequence[Call]) -> None:
-        self.graph, self.calls = graph, calls
+    def __init__(self, graph: Graph, calls: Sequence[Call], keep_inputs: bool = False) -> None:
+        self.graph, self.calls, self.keep_inputs = graph, calls, keep_inputs
         self.made: dict[Chain, Call] = {}
         readers: dict[str, list[int]] = {}
         for time, call in enumerate(calls):
@@ -78,7 +81,7 @@ class Search:
     def needs(self, chains: Sequence[Chain]) -> list[int]:
         """Bytes that each call needs."""
         calls = self.build(chains)
-        buffers = make_buffers(self.graph, calls)
+        buffers = make_buffers(self.graph, calls, self.keep_inputs)
         return [needed(buffers, time) for time in range(len(calls))]
 
     def improved(self, chains: tuple[Chain, ...], most: int) -> tuple[Chain, ...] | None:
@@ -113,13 +116,13 @@ def _by_rows(call: Call) -> bool:
     return call.kernel.by_rows and image(call.node.type.shape)[0] > 1
 
 
-def _swap_kernels(graph: Graph, calls: tuple[Call, ...], most: int) -> tuple[Call, ...]:
+def _swap_kernels(graph: Graph, calls: tuple[Call, ...], most: int, keep_inputs: bool) -> tuple[Call, ...]:
     """The fastest kernels with which no call needs more than `most`."""
     done = list(calls)
     for time, call in enumerate(calls):
         for better in _faster(call):
             tried = [*done[:time], better, *done[time + 1 :]]
-            if needed(make_buffers(graph, tried), time) <= most:
+            if needed(make_buffers(graph, tried, keep_inputs), time) <= most:
                 done = tried
                 break
     return tuple(done)

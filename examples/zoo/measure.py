@@ -49,6 +49,9 @@ class Row:
     arena: int | None = None
     lower_bound: int | None = None
     milliseconds: float | None = None
+    fused_ram: int | None = None
+    fused_arena: int | None = None
+    fused_host: str = ""
     fits: bool = False
     refused: str = ""
     constants: int | None = None
@@ -80,6 +83,7 @@ def measure(
         graph = lower(network)
     with _timed(row, "compile", say):
         built = fitting(row, graph, board, folder, goals)
+    saved = compiled_for_ram(row, graph, board, folder, say) if built is not None else None
     if not checks:
         return
     codes = encode_inputs(graph, [normalized(images[:HOST_SAMPLES])])
@@ -97,6 +101,9 @@ def measure(
     if "host" in checks:
         with _timed(row, "host", say):
             row.host = agreement(HostEngine(graph, compiled.sources).run(codes), wanted)
+            if saved is not None:
+                one = [x[:1] for x in codes]
+                row.fused_host = agreement(HostEngine(graph, saved.sources).run(one), [x[:1] for x in wanted])
     if "simulator" in checks:
         with _timed(row, "simulated board", say):
             profile, outputs = profile_sample(compiled, image, [x[:1] for x in codes])
@@ -166,6 +173,16 @@ def fitting(row: Row, graph: Graph, board: Board, folder: Path, goals: Sequence[
         row.fits, row.refused = True, ""
         return compiled, image
     return None
+
+
+def compiled_for_ram(row: Row, graph: Graph, board: Board, folder: Path, say: Say) -> Compiled:
+    """The same with `--for ram`, whose image lies beside the other one."""
+    with _timed(row, "compile for RAM", say):
+        compiled = compile_graph(graph, board, "ram")
+        image = link(compiled, folder.with_suffix(".ram"))
+        check_measured(image.used, board, Limits())
+    row.fused_arena, row.fused_ram = compiled.plan.arena_bytes, ram_bytes(image.used, board)
+    return compiled
 
 
 @contextmanager

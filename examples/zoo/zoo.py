@@ -32,7 +32,7 @@ RESULTS = ROOT / "docs" / "zoo.json"
 MARKS = ("<!-- zoo -->", "<!-- /zoo -->")
 HEADER = (
     "network", "parameters", "M MAC by weight bits", "weight bits", "goal", "flash", "RAM", "arena", "lower bound", "ms",
-    "fits", "= QKeras", "= host", "= simulated",
+    "fits", "= QKeras", "= host", "= simulated", "RAM fused", "= fused",
 )  # fmt: skip
 
 
@@ -94,13 +94,15 @@ def surprises(row: Row, expected: Expected) -> list[str]:
             found.append(f"{what} {getattr(row, what):,}, not {wanted:,}")
     if expected.parameters is not None and abs(row.parameters - expected.parameters) > 0.009 * expected.parameters:
         found.append(f"{row.parameters:,} parameters, not {expected.parameters:,}")
-    for what, limit in (("flash", expected.flash), ("ram", expected.ram)):
+    limits = {"flash": expected.flash, "ram": expected.ram, "arena": expected.arena, "fused_ram": expected.fused_ram,
+              "fused_arena": expected.fused_arena}  # fmt: skip
+    for what, limit in limits.items():
         used = getattr(row, what)
         if limit is not None and used is not None and used > limit:
             found.append(f"{what} {used:,} of at most {limit:,}")
     if expected.refused == row.fits and not row.error:
         found.append("fits, which was not expected" if row.fits else f"does not fit: {row.refused}")
-    for engine, agreement in (("host", row.host), ("simulated", row.simulated)):
+    for engine, agreement in (("host", row.host), ("simulated", row.simulated), ("host, fused", row.fused_host)):
         equal, _, whole = agreement.partition("/")
         if equal != whole:
             found.append(f"{engine}: {equal} of {whole} values equal the reference")
@@ -118,7 +120,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["name"], number(row["parameters"]), macs, number(row["weight_bits"]), row["goal"] if row["fits"] else "",
         number(row["flash"]), number(row["ram"]), number(row["arena"]), number(row["lower_bound"]),
         number(row["milliseconds"], 1), "yes" if row["fits"] else "failed" if row["error"] else "no", row["qkeras"],
-        row["host"], row["simulated"],
+        row["host"], row["simulated"], number(row.get("fused_ram")), row.get("fused_host", ""),
     )  # fmt: skip
 
 

@@ -21,13 +21,14 @@ from mcugen.report import table, text
 
 def build(
     model: Path, board: str, output: Path | None, toolchain: str, goal: str, grid: InputGrid,
-    json_path: Path | None, flash_limit: int | None, ram_limit: int | None, explain: bool,
+    json_path: Path | None, flash_limit: int | None, ram_limit: int | None, keep_inputs: bool,
+    explain: bool,
 ) -> int:  # fmt: skip
     folder = output or Path("build") / model.stem
     check_folder(folder)
     chosen = load_board(board)
     graph = read_graph(model, grid)
-    compiled = compile_graph(graph, chosen, goal)
+    compiled = compile_graph(graph, chosen, goal, ram_limit=ram_limit, keep_inputs=keep_inputs)
     if explain:
         click.echo(explanation(compiled) + "\n")
     try:

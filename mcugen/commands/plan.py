@@ -23,11 +23,12 @@ from mcugen.report import table
 
 
 def plan(
-    model: Path, board: str, goal: str, grid: InputGrid, json_path: Path | None, picture: Path | None
-) -> int:
+    model: Path, board: str, goal: str, grid: InputGrid, json_path: Path | None, ram_limit: int | None, keep_inputs: bool,
+    picture: Path | None,
+) -> int:  # fmt: skip
     graph = read_graph(model, grid)
     chosen = load_board(board)
-    compiled = compile_graph(graph, chosen, goal)
+    compiled = compile_graph(graph, chosen, goal, ram_limit=ram_limit, keep_inputs=keep_inputs)
     calls, found = compiled.calls, compiled.plan
     names = [call.node.name for call in calls]
     summary = describe(found, names) | {"flash": flash_by_layer(calls), "chains": chains(calls)}
