@@ -26,13 +26,13 @@ def check(model: Path, grid: InputGrid, json_path: Path | None) -> int:
     refused = refusals(network, lambda each: lower(each, grid))
     if refused:
         findings = [*refused, *lost(network)]
-        _say(findings)
+        say(findings)
         save_json(json_path, {"refused": True, "findings": [finding.json() for finding in findings]})
         click.echo(f"{network.name}: refused for {len(refused)} reason{'s' if len(refused) > 1 else ''}")
         return 2
     graph = lower(network, grid)
     findings = [*lost(network), *find(graph)]
-    _say(findings)
+    say(findings)
     inexact = [finding for finding in findings if finding.kind == "inexact"]
     data: dict[str, Any] = {"refused": False, "findings": [finding.json() for finding in findings]}
     save_json(json_path, data)
@@ -41,6 +41,10 @@ def check(model: Path, grid: InputGrid, json_path: Path | None) -> int:
     return 1 if inexact else 0
 
 
-def _say(findings: list[Finding]) -> None:
+def say(findings: list[Finding]) -> None:
+    """One line a finding; layers of one kind, cause and remedy share one, at the place of the first."""
+    layers: dict[tuple[str, str, str], list[str]] = {}
     for finding in findings:
-        click.echo(f"{finding.kind}: {finding.layer}: {finding.cause}; {finding.remedy}")
+        layers.setdefault((finding.kind, finding.cause, finding.remedy), []).append(finding.layer)
+    for (kind, cause, remedy), names in layers.items():
+        click.echo(f"{kind}: {', '.join(names)}: {cause}; {remedy}")

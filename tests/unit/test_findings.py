@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcugen.commands.check import say
 from mcugen.errors import McugenError
 from mcugen.exactness import promised
-from mcugen.findings import find, lost, refusals
+from mcugen.findings import Finding, find, lost, refusals
 from mcugen.ir import Graph, Layer, Network
 from mcugen.pipeline import lower
 from mcugen.quantise import InputGrid
@@ -102,3 +103,8 @@ def test_inexact_layers_name_their_cause() -> None:
     assert "weight scale is no power of two" in causes(model)
     odd = replace(model, layers=(*model.layers[:-1], act("two", "one", "binary(alpha=0.7)")))
     assert "its step 0.7 is no power of two" in causes(odd)
+
+
+def test_layers_of_one_cause_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say([Finding("lost", "one", "a", "b"), Finding("lost", "two", "c", "b"), Finding("lost", "three", "a", "b")])
+    assert capsys.readouterr().out.splitlines() == ["lost: one, three: a; b", "lost: two: c; b"]
