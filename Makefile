@@ -34,8 +34,9 @@ zoo: $(STAMP)
 
 N ?= 150
 SEED ?= 0
+JOBS ?= 1
 fuzz: $(STAMP)
-	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED) --simulator $$(( $(N) / 10 ))
+	$(BIN)/python tests/fuzz.py --count $(N) --seed $(SEED) --simulator $$(( $(N) / 10 )) --jobs $(JOBS)
 
 fuzz-load: N = 20000
 fuzz-load: $(STAMP)

@@ -26,10 +26,12 @@ from tests.fuzzing.coverage import (  # noqa: E402
     RECURRENT_OPTIONS,
     WEIGHTED,
     WEIGHTS,
+    WIRINGS,
     Branch,
     branch,
     optioned,
     recurrent,
+    wiring,
 )
 
 INTRO = """# What is supported
@@ -94,6 +96,9 @@ def main() -> None:
         parts += ["## Other layers, by what they read", "A convolution of 4-bit weights and an 8-bit quantizer follow.",
                   table("layer", list(INPUT_KINDS), rows)]  # fmt: skip
         parts += recurrent_layers(cells)
+        built = [(name, [cells.whole(wiring(name, form)) for form in ("h5", "keras")]) for name in WIRINGS]
+        parts += ["## Ways to build a model, by file", "SavedModel and JSON with weights: docs/loading.md.",
+                  table("model", [".h5", ".keras"], built)]  # fmt: skip
         parts += ["## Refusals", "\n".join(f"{n}. {text}" for text, n in cells.messages.items())]
     parts += ["## Always refused", refused()]
     print("\n\n".join(parts))

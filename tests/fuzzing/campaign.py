@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import os
 import re
 import subprocess
@@ -10,7 +12,8 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,6 +83,12 @@ class Totals:
             *(self.refusals if verbose else ()),
         ]
         return "\n".join(lines)
+
+
+def together(parts: Sequence[Totals]) -> Totals:
+    """The totals of several campaigns."""
+    names = [each.name for each in fields(Totals)]
+    return Totals(**{name: functools.reduce(operator.add, [getattr(part, name) for part in parts]) for name in names})
 
 
 class Worker:

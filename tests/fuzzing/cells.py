@@ -13,7 +13,7 @@ from mcugen.ir import Graph, Network
 from mcugen.load import load
 from mcugen.pipeline import lower
 from tests.fuzzing.batch import HostBatch, compiled
-from tests.fuzzing.campaign import Campaign, equal, load_golden
+from tests.fuzzing.campaign import Campaign, Totals, equal, examine, load_golden
 from tests.fuzzing.compare import compare
 from tests.fuzzing.coverage import Branch
 from tests.fuzzing.maker import Json, layer_shape
@@ -73,6 +73,17 @@ class Cells(Campaign):
             outputs.append(made[-1])
         return {"seed": 1, "extreme": False, "inputs": {"in0": list(SHAPES[rank])}, "layers": layers, "outputs": outputs,
                 "format": "h5", "images": 4}  # fmt: skip
+
+    def whole(self, spec: Json) -> str:
+        """What becomes of one whole model."""
+        path = self.folder / f"whole.{spec['format']}"
+        self.worker.send(spec, path)
+        reply = self.worker.receive()
+        assert not reply["error"], reply["error"]
+        totals = Totals()
+        case = examine(spec, path, totals)
+        equal(case.reference, HostBatch([case.made]).trace(0, case.inputs))
+        return "exact" if totals.exact_graphs else f"1 LSB ({totals.off_by_one} of {totals.values})"
 
     def refusal(self, error: McugenError) -> str:
         text = f"{error.fact}; {error.remedy}"

@@ -8,7 +8,7 @@ from mcugen.load.classes import CLASSES
 from tests.fuzzing.maker import Json
 from tests.fuzzing.quantizers import ODD_WEIGHTS, obj
 
-WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
+WIDTHS = range(1, 17)
 WEIGHTED = ("QConv1D", "QConv2D", "QDepthwiseConv2D", "QSeparableConv1D", "QSeparableConv2D", "QDense", "QConv2DBatchnorm",
             "QDepthwiseConv2DBatchnorm")  # fmt: skip
 WEIGHTS: tuple[Any, ...] = (
@@ -33,6 +33,7 @@ OPTIONS: dict[str, Json] = {
     "groups=3": {"groups": 3, "filters": 6}, "depth_multiplier=2": {"depth_multiplier": 2},
     "use_bias=False": {"use_bias": False}, "bias_quantizer=None": {"bias_quantizer": None},
     "activation='quantized_relu(4,1)'": {"activation": "quantized_relu(4,1)"}, "activation='relu'": {"activation": "relu"},
+    "data_format='channels_first'": {"data_format": "channels_first"},
 }  # fmt: skip
 PLACES = ("first layer", "after QConv2D", "after BatchNormalization", "activation= of QDense", "after Add")
 ACTIVATIONS: tuple[Any, ...] = (
@@ -206,3 +207,28 @@ MERGING = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Conc
 FLOATING = ("BatchNormalization", "QBatchNormalization", "Activation", "LeakyReLU", "PReLU", "ReLU", "Rescaling", "Softmax",
             "Add", "Subtract", "Multiply", "Average", "AveragePooling2D", "AveragePooling1D", "QAveragePooling2D",
             "GlobalAveragePooling2D", "GlobalAveragePooling1D", "QGlobalAveragePooling2D")  # fmt: skip
+
+# Ways to build a model: its layers as (name, class or the layer it shares, inputs, settings), and what else its spec says.
+CONV: Json = {"filters": 4, "kernel_size": 3, "padding": "same", "kernel_quantizer": BITS, "bias_quantizer": ACT}
+CHAIN = (("codes", "QActivation", ("in0",), {"activation": INPUT}), ("conv", "QConv2D", ("codes",), CONV),
+         ("act", "QActivation", ("conv",), {"activation": ACT}))  # fmt: skip
+TWIN = (*CHAIN, ("other", "QActivation", ("in1",), {"activation": INPUT}), ("again", "=conv", ("other",), {}),
+        ("twin", "QActivation", ("again",), {"activation": ACT}), ("both", "Concatenate", ("act", "twin"), {}))  # fmt: skip
+WIRINGS: dict[str, tuple[tuple[tuple[str, str, tuple[str, ...], Json], ...], Json]] = {
+    "Functional": (CHAIN, {}),
+    "Sequential": (CHAIN, {"sequential": True}),
+    "Functional inside a Functional": (CHAIN, {"part": 1}),
+    "Sequential inside a Functional": (CHAIN, {"part": 1, "sequential": True}),
+    "two inputs, one layer shared by both": (TWIN, {}),
+    "two inputs, two outputs": (TWIN, {"outputs": ["both", "act"]}),
+}
+
+
+def wiring(name: str, form: str) -> Json:
+    """The spec of a model built in one of the ways, saved in one of the formats."""
+    layers, extras = WIRINGS[name]
+    made = [{"class": "" if kind[0] == "=" else kind, "name": own, "inputs": list(sources), "config": {**config, "name": own}}
+            | ({"share": kind[1:]} if kind[0] == "=" else {}) for own, kind, sources, config in layers]  # fmt: skip
+    inputs = {source: [6, 5, 3] for layer in made for source in layer["inputs"] if source.startswith("in")}
+    return {"seed": 4, "extreme": False, "inputs": inputs, "layers": made, "outputs": [layers[-1][0]], "format": form,
+            "images": 4, **extras}  # fmt: skip
