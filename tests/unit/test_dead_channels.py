@@ -22,69 +22,13 @@ from mcugen.ir import Graph, Layer, Network
 from mcugen.normalise import normalise
 from mcugen.pipeline import lower
 from mcugen.quantise import quantise
-from mcugen.quantizers import parse
 from mcugen.report import make_report, text
 from mcugen.toolchain import Image
 from tests.fuzzing.batch import HostBatch, compiled
-from tests.random_network import NetworkMaker, random_network
+from tests.hand_network import HandMaker
+from tests.random_network import random_network
 
-SHAPE, WIDE = (6, 5, 3), 32
-EIGHT = "quantized_bits(8,0,1,alpha=1)"
-NONE = slice(0)
-
-
-class Maker(NetworkMaker):
-    """Layers of known shapes, some of whose channels do nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(7)
-        self.extreme = False
-        image = self.add("InputLayer", {"shape": SHAPE}, (), SHAPE)
-        self.last = self.activation(image, "quantized_bits(8,0,1)")
-
-    def quantized(self, text: str) -> str:
-        self.last = self.activation(self.last, text)
-        return self.last
-
-    def convolved(
-        self, out: int, size: int = 1, padding: str = "same", weights: str = EIGHT, zero: slice = NONE, unread: slice = NONE
-    ) -> str:
-        """zero: outputs without weights; unread: inputs without."""
-        h, w, c = self.shapes[self.last]
-        shape = (h, w, out) if padding == "same" else (h - size + 1, w - size + 1, out)
-        kernel = self.rng.normal(0, 0.4, (size, size, c, out))
-        kernel[..., zero], kernel[:, :, unread] = 0, 0
-        config = {"strides": (1, 1), "padding": padding, "dilation_rate": (1, 1), "groups": 1, "activation": None,
-                  "use_bias": False, "kernel_quantizer": parse(weights, "w")}  # fmt: skip
-        self.last = self.add("QConv2D", config, (self.last,), shape, kernel=kernel)
-        return self.last
-
-    def depthwise(self, padding: str = "same") -> str:
-        h, w, c = self.shapes[self.last]
-        shape = (h, w, c) if padding == "same" else (h - 2, w - 2, c)
-        config = {"strides": (1, 1), "padding": padding, "dilation_rate": (1, 1), "groups": 1, "activation": None,
-                  "use_bias": False, "depthwise_quantizer": parse(EIGHT, "w")}  # fmt: skip
-        kernel = self.rng.normal(0, 0.4, (3, 3, c, 1))
-        self.last = self.add("QDepthwiseConv2D", config, (self.last,), shape, depthwise_kernel=kernel)
-        return self.last
-
-    def normed(self, beta: Any = None, zero: slice = NONE) -> str:
-        """zero: channels without gamma."""
-        n = self.shapes[self.last][-1]
-        gamma = self.rng.uniform(0.5, 1.5, n)
-        gamma[zero] = 0
-        beta = self.rng.uniform(-0.3, 0.3, n) if beta is None else np.full(n, beta)
-        numbers = {"gamma": gamma, "beta": beta, "moving_mean": np.zeros(n), "moving_variance": self.rng.random(n) + 0.1}
-        config = {"epsilon": 1e-3, "axis": -1}
-        self.last = self.add("BatchNormalization", config, (self.last,), self.shapes[self.last], **numbers)
-        return self.last
-
-    def added(self, other: str) -> str:
-        self.last = self.add("Add", {}, (other, self.last), self.shapes[other])
-        return self.last
-
-    def network(self) -> Network:
-        return Network("dead", tuple(self.layers), ("l0",), (self.last,))
+WIDE = 32
 
 
 def whole(network: Network) -> Graph:
@@ -109,7 +53,7 @@ def outputs_equal(small: Graph, large: Graph) -> None:
         assert np.array_equal(found[node.name], want), node.name
 
 
-def relu_of_zero(make: Maker) -> dict[str, int]:
+def relu_of_zero(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed(beta=0.0, zero=slice(3, 9))
     names = [make.quantized("quantized_relu(8,2)"), make.depthwise()]
     make.normed(beta=0.0), make.quantized("quantized_relu(8,2)")
@@ -117,21 +61,21 @@ def relu_of_zero(make: Maker) -> dict[str, int]:
     return dict.fromkeys(names[:1], 4)
 
 
-def constant_before_a_pointwise(make: Maker) -> dict[str, int]:
+def constant_before_a_pointwise(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed(zero=slice(0, 8))
     name = make.quantized("quantized_bits(8,2,1,alpha=1)")
     make.convolved(16), make.normed(), make.quantized("quantized_relu(8,2)")
     return {name: 8}
 
 
-def constant_before_padding(make: Maker) -> dict[str, int]:
+def constant_before_padding(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed(beta=1.0, zero=slice(0, 8))
     name = make.quantized("quantized_relu(8,2)")
     make.convolved(16, 3), make.quantized("quantized_relu(8,2)")
     return {name: 0}
 
 
-def constant_without_padding(make: Maker) -> dict[str, int]:
+def constant_without_padding(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE, zero=slice(4, 8)), make.normed(beta=1.0)
     names = [make.quantized("quantized_relu(8,2)")]
     make.depthwise("valid"), make.normed()
@@ -140,21 +84,21 @@ def constant_without_padding(make: Maker) -> dict[str, int]:
     return dict.fromkeys(names, 4)
 
 
-def bits(make: Maker) -> dict[str, int]:
+def bits(make: HandMaker) -> dict[str, int]:
     make.convolved(2 * WIDE), make.normed(zero=slice(0, WIDE))
     name = make.quantized("binary(alpha=1)")
     make.convolved(WIDE, 1, weights="binary(alpha=1)"), make.normed(), make.quantized("quantized_bits(8,2,1,alpha=1)")
     return {name: WIDE}
 
 
-def bits_before_padding(make: Maker) -> dict[str, int]:
+def bits_before_padding(make: HandMaker) -> dict[str, int]:
     make.convolved(2 * WIDE), make.normed(zero=slice(0, WIDE))
     name = make.quantized("binary(alpha=1)")
     make.convolved(WIDE, 3, weights="binary(alpha=1)"), make.normed(), make.quantized("quantized_bits(8,2,1,alpha=1)")
     return {name: 0}
 
 
-def unread(make: Maker) -> dict[str, int]:
+def unread(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed()
     names = [make.quantized("quantized_relu(8,2)"), make.depthwise()]
     names[1] = make.quantized("quantized_bits(8,2,1,alpha=1)")
@@ -162,7 +106,7 @@ def unread(make: Maker) -> dict[str, int]:
     return dict.fromkeys(names, 4)
 
 
-def one_term_of_a_sum(make: Maker) -> dict[str, int]:
+def one_term_of_a_sum(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed()
     first = make.quantized("quantized_bits(8,2,1,alpha=1)")
     make.convolved(WIDE, zero=slice(0, 8)), make.quantized("quantized_bits(8,2,1,alpha=1)"), make.added(first)
@@ -171,7 +115,7 @@ def one_term_of_a_sum(make: Maker) -> dict[str, int]:
     return {first: 0, last: 0}
 
 
-def both_terms_of_a_sum(make: Maker) -> dict[str, int]:
+def both_terms_of_a_sum(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE, zero=slice(0, 12))
     first = make.quantized("quantized_bits(8,2,1,alpha=1)")
     make.convolved(WIDE, 3, zero=slice(4, 16)), make.quantized("quantized_bits(8,2,1,alpha=1)"), make.added(first)
@@ -180,7 +124,7 @@ def both_terms_of_a_sum(make: Maker) -> dict[str, int]:
     return {first: 8, last: 8}
 
 
-def all_of_them(make: Maker) -> dict[str, int]:
+def all_of_them(make: HandMaker) -> dict[str, int]:
     make.convolved(WIDE), make.normed(zero=slice(0, WIDE))
     name = make.quantized("quantized_bits(8,2,1,alpha=1)")
     branch = make.last
@@ -198,7 +142,7 @@ CASES = (relu_of_zero, constant_before_a_pointwise, constant_before_padding, con
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_channels_leave_and_nothing_else_changes(case: Any) -> None:
-    make = Maker()
+    make = HandMaker()
     wanted = case(make)
     network = make.network()
     graph = lower(network)
@@ -208,7 +152,7 @@ def test_channels_leave_and_nothing_else_changes(case: Any) -> None:
 
 
 def test_check_and_report_say_what_is_left_out() -> None:
-    make = Maker()
+    make = HandMaker()
     constant_before_a_pointwise(make)
     graph = lower(make.network())
     said = [finding.cause for finding in find(graph) if "left out" in finding.cause]
@@ -220,7 +164,7 @@ def test_check_and_report_say_what_is_left_out() -> None:
 
 
 def test_folded_constants_leave_the_promise_of_exactness() -> None:
-    make = Maker()
+    make = HandMaker()
     constant_before_a_pointwise(make)
     network = make.network()
     assert promised(lower(network)) == promised(whole(network))
