@@ -16,6 +16,7 @@ from mcugen.ir import Array, Float, Graph, Node
 from mcugen.ops import OPERATORS
 
 FLOAT_TOLERANCE = 2.0**-16  # of the largest value of the tensor, for what is stored in float
+NEAR = 1e-4  # of a level
 ROUNDING = 2.0**-20  # of the largest value of the tensor: how far a sum that cancels may be from its integer
 
 
@@ -73,7 +74,8 @@ def differing(node: Node, made: Array, want: Float) -> tuple[int, int]:
     epilogue: Epilogue | None = node.attrs.get("epilogue")
     if node.type.kind == "float" or epilogue is None or epilogue.quantizer is None:
         unit = 1.0 if node.op == "curve" else max(float(np.abs(want).max()), 1e-20)
-        far = np.abs(values.astype(np.float64) - want) > FLOAT_TOLERANCE * unit
+        near = 0.0 if node.type.kind == "float" else NEAR * node.type.scale  # moved codes: QKeras's x + (q - x) of before
+        far = np.abs(values.astype(np.float64) - want) > max(FLOAT_TOLERANCE * unit, near)
         return int(off.sum()), int(far.sum())
     codes = to_codes(node, want)
     table = None if epilogue.quantizer.linear else epilogue.steps[-1].table
@@ -81,7 +83,7 @@ def differing(node: Node, made: Array, want: Float) -> tuple[int, int]:
         levels = np.unique(table.codes)
         codes, made = np.searchsorted(levels, codes), np.searchsorted(levels, made)
     rounding = ROUNDING * np.abs(want).max() if isinstance(epilogue.quantizer, Align) else 0.0
-    allowed = np.maximum(1e-4 * node.type.scale * np.maximum(1, np.abs(codes)), rounding)
+    allowed = np.maximum(NEAR * node.type.scale * np.maximum(1, np.abs(codes)), rounding)
     near = np.abs(decode(to_codes(node, want), node.type) - want) < allowed
     off &= (codes != made) | ~near
     return int(off.sum()), int(((np.abs(codes - made) > 1) | ~near).sum())
