@@ -160,7 +160,7 @@ class Trainer:
             embeddings = self.model(images, training=self.recipe.start is None)
             loss = arcface_loss(embeddings, self.centres, labels, margin)
             if self.recipe.teacher is not None:
-                loss += distillation_loss(embeddings, self.recipe.teacher(images, training=False))
+                loss += distillation_loss(embeddings, imitated(self.recipe.teacher, images))
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(
             (gradient, variable) for gradient, variable in zip(gradients, variables, strict=True) if gradient is not None
@@ -178,6 +178,13 @@ class Trainer:
             images = augmented(self.data.images[chosen], self.rng)
             losses.append(self.step(images, tf.constant(self.data.labels[chosen]), tf.constant(margin, tf.float32)))
         return float(np.mean(losses))
+
+
+def imitated(teacher: Model, images: Tensor) -> Tensor:
+    """The teacher's embeddings of images, which are resized where it takes others."""
+    size = teacher.input_shape[1:3]
+    same = tuple(images.shape[1:3]) == tuple(size)
+    return teacher(images if same else tf.image.resize(images, size, antialias=True), training=False)
 
 
 def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
@@ -271,7 +278,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--alpha", default="auto", choices=("auto", "auto_po2"), help="weight scales of qmobilefacenet")
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
     parser.add_argument("--fine-tune", action="store_true", help="with --init: full margin, fixed normalizations")
-    parser.add_argument("--teacher", type=Path, help="a trained network of the same input size to imitate")
+    parser.add_argument("--teacher", type=Path, help="a trained network to imitate; images are resized for it")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak learning rate")
     parser.add_argument("--epochs", type=int, default=40, help="0 only quantizes the weights of --init")
     parser.add_argument("--seed", type=int, default=1)
