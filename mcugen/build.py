@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -73,14 +74,17 @@ def build(
 
 def link(compiled: Compiled, folder: Path, toolchain: str = "auto") -> Image:
     """firmware.elf and firmware.bin in `folder`; over-full memories raise CheckFailed."""
+    check_estimate(compiled.calls, compiled.plan, compiled.board, Limits())
     sources, plan = compiled.sources, compiled.plan
     banks = [(plan.bank_bytes(bank), bank) for bank in plan.banks]
     files = {**sources.files, "app.c": render_app(compiled.board, f"{sources.model}_model", banks, len(sources.steps))}
     try:
         return compile_firmware(files, compiled.board, folder, toolchain=toolchain, opt=_OPTIMISE[compiled.goal])
     except McugenError as error:
-        if "overflow" in error.fact and "region" in error.fact:
-            raise CheckFailed("budget", f"the image does not fit: {error.fact}", "use fewer bits or channels") from error
+        over = re.findall(r"region [`'](\w+)'[^\n]*?overflowed by (\d+) bytes", error.fact)
+        if over:
+            much = ", ".join(f"{int(size):,} bytes too many in {region}" for region, size in dict(over).items())
+            raise CheckFailed("budget", f"the image does not fit: {much}", "use fewer bits or channels") from error
         raise
 
 
@@ -111,10 +115,10 @@ def _replace(work: Path, folder: Path) -> None:
 
 
 def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path | None) -> None:
-    (work / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    (work / "report.txt").write_text(text(report) + "\n")
+    (work / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (work / "report.txt").write_text(text(report) + "\n", encoding="utf-8")
     for name, content in compiled.sources.files.items():
-        (work / name).write_text(content)
+        (work / name).write_text(content, encoding="utf-8")
     for header in (data_dir("firmware") / "hot.h", *sorted(data_dir("firmware").glob("mcu_*.h"))):
         shutil.copy(header, work / header.name)
     manifest = {"schema": 1, "model": compiled.graph.name, "board": compiled.board.name, "digest": compiled.sources.digest[:32],
@@ -128,7 +132,7 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
     inputs, outputs = test_vectors(compiled.graph)
     arrays = {f"input{i}": x for i, x in enumerate(inputs)} | {f"output{i}": x for i, x in enumerate(outputs)}
     np.savez_compressed(work / VECTORS, **arrays)  # type: ignore[arg-type]
-    (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def test_vectors(graph: Graph, count: int = 4) -> tuple[list[Array], list[Array]]:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class _Group(click.Group):
             sys.exit(2)
         except BrokenPipeError:
             sys.exit(2)
+        except OSError as error:
+            _fail(f"error: {error.filename or 'a file'}: {error.strerror or error}; check the path and the free space", 2)
         except MemoryError:
             _fail("error: out of memory; use fewer samples at a time or a smaller model", 2)
         except Exception as error:
@@ -82,12 +84,27 @@ def main() -> None:
     """From a trained mixed-precision QKeras model to verified firmware on a microcontroller."""
 
 
+def _check_places(options: Mapping[str, Any]) -> None:
+    """Refuses, before any work, files to write that have no folder, are one, or would overwrite what the command reads."""
+    written = {"json_path", "picture", "junit"} | ({"output"} if "inputs" in options else set())  # else a folder
+    given = [value if isinstance(value, tuple) else (value,) for key, value in options.items() if key not in written]
+    read = [path for values in given for path in values if isinstance(path, Path) and path.is_file()]
+    for path in (options[key] for key in sorted(written) if options.get(key) is not None):
+        if not path.absolute().parent.is_dir():
+            raise McugenError(str(path), "its folder does not exist", "make the folder first")
+        if path.is_dir():
+            raise McugenError(str(path), "is a folder", "name a file")
+        if path.exists() and any(path.samefile(other) for other in read):
+            raise McugenError(str(path), "is read by the same command", "name another file, this one would be overwritten")
+
+
 def command(name: str) -> Callable[[Command], Command]:
     """Registers a function of mcugen.commands as a subcommand; imports happen when it runs."""
 
     def register(function: Command) -> Command:
         @functools.wraps(function)
         def run(**kwargs: Any) -> Any:
+            _check_places(kwargs)
             return function(**kwargs)
 
         registered: Command = main.command(name)(run)
@@ -119,7 +136,8 @@ def build_command(**options: Any) -> int:
 @_MODEL
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @_ON
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to save the outputs (.npy, float32).")
+@click.option("-o", "--output", type=click.Path(path_type=Path),
+              help="Where to save the outputs (.npy, float32); several go to NAME_0.npy, NAME_1.npy, ...")  # fmt: skip
 @_BOARD
 @_TOOLCHAIN
 @_GOAL

@@ -15,16 +15,18 @@ from mcugen.errors import McugenError
 from mcugen.exactness import doubts, proof
 from mcugen.ir import Graph, Layer, Network, Node
 from mcugen.load import output_shapes
+from mcugen.quantise import InputGrid
 from mcugen.quantizers import Quantizer
 
 MOST_REFUSALS = 25
 STEP = re.compile(r"(.+)/step(\d+)/")  # names of mcugen/normalise/recurrent.py
+GRID_REMEDY = "begin the model with a QActivation such as quantized_bits(8,0,1), or give --input-scale and --input-offset"
 KEEP = "nothing needs to change; the result is exact"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: "refused", "inexact", "lost", "float" or "wasted"; the layer, the cause and the change that mends it."""
+    """kind: "refused", "inexact", "lost", "rounded", "float" or "wasted"; the layer, the cause and the change that mends it."""
 
     kind: str
     layer: str
@@ -41,6 +43,10 @@ def find(graph: Graph) -> list[Finding]:
     found: list[Finding] = []
     for node in graph.nodes:
         found += [Finding("inexact", node.name, cause, _remedy(cause)) for cause in why[node.name]]
+        grid = node.attrs.get("quantizer")
+        if isinstance(grid, InputGrid):
+            cause = f"the model does not quantize this input; it is taken as {grid}"
+            found.append(Finding("rounded", node.name, cause, GRID_REMEDY))
         found += _floats(node, graph)
         found += _wasted(node)
     return _by_layer(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -19,6 +20,10 @@ MAX_BYTES = 1 << 32
 def read_array(path: Path) -> Array:
     """An array from a .npy file, or the only one of a .npz file; nothing pickled."""
     try:
+        with path.open("rb") as file:
+            start = file.read(6)
+        if not start.startswith((b"\x93NUMPY", b"PK")):
+            raise McugenError(str(path), "is no .npy array", "write it with numpy.save")
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             if len(loaded.files) != 1:
@@ -33,13 +38,14 @@ def read_array(path: Path) -> Array:
 
 
 def to_float(path: Path | str, values: Array, grid: InputGrid) -> Float:
-    """float32 as it is; uint8 u as (u - offset) * scale; anything else is refused."""
+    """Floats as float32; uint8 u as (u - offset) * scale; anything else is refused."""
     if values.ndim < 1 or values.shape[0] < 1:
         raise McugenError(str(path), f"its shape {values.shape} holds no sample", "give an array (N, ...)")
     if values.dtype == np.uint8:
         return (values.astype(np.float32) - np.float32(grid.offset)) * np.float32(grid.scale)
-    if values.dtype in (np.float32, np.float64):
-        return values.astype(np.float32)
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, which `encode_inputs` refuses
+            return values.astype(np.float32)
     raise McugenError(str(path), f"holds {values.dtype}", "give float32 as the model takes it, or uint8")
 
 
@@ -62,9 +68,15 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_atomically(path: Path, put: object) -> None:
-    """Calls put(file) on a temporary file beside `path`, then renames it."""
+    """Calls put(file) on a temporary file beside `path`, then renames it; pipes and devices are written as they are."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        buffer = io.BytesIO()
+        _call(put, buffer)
+        _write(path, buffer.getvalue())
+        return
     try:
-        handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:
         raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
     try:
@@ -74,6 +86,13 @@ def write_atomically(path: Path, put: object) -> None:
         os.replace(name, path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
+        raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
         raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
 
 

@@ -23,7 +23,8 @@ def encode_inputs(graph: Graph, inputs: Sequence[Float]) -> list[Array]:
         node = graph[name]
         if values.shape[1:] != node.type.shape:
             fact = f"the array is {values.shape}, the model takes (N, {', '.join(map(str, node.type.shape))})"
-            raise McugenError(f"input {name}", fact, "reshape or crop the array")
+            remedy = "save it as x[None], a batch of one" if values.shape == node.type.shape else "reshape or crop the array"
+            raise McugenError(f"input {name}", fact, remedy)
         if not np.isfinite(values).all():
             raise McugenError(f"input {name}", "the array holds NaN or infinity", "clean the array")
         codes.append(node.attrs["quantizer"].codes(values.astype(np.float32)))

@@ -38,6 +38,10 @@ class InputGrid:
     offset: int = 128
     weights: Quantizer | None = field(default=None, compare=False)
 
+    def __str__(self) -> str:
+        low, high = -self.offset * self.scale, (255 - self.offset) * self.scale
+        return f"uint8 u for (u - {self.offset}) * {self.scale:g}, {low:g} to {high:g}"
+
     def codes(self, x: Float) -> Int:
         """Nearest codes u - offset, int64 (ties to even), of float32 values."""
         return np.clip(np.rint(x.astype(np.float64) / self.scale), -self.offset, 255 - self.offset).astype(np.int64)
@@ -72,7 +76,7 @@ class _Quantiser:
                 node = self.typed(node)
             self.add(node)
         outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
-        if all(node.op == "input" for node in self.done.values()):
+        if all(node.op in ("input", "reshape") for node in self.done.values()):
             raise McugenError(self.graph.name, "the model computes nothing but the quantization of its input", "add layers")
         return replace(self.graph, nodes=tuple(self.done.values()), outputs=outputs)
 

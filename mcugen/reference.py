@@ -179,7 +179,7 @@ def load_model(path: str) -> Any:
 
     file = Path(path)
     if file.is_file() and file.open("rb").read(1) == b"{":
-        model = quantized_model_from_json(file.read_text())
+        model = quantized_model_from_json(file.read_text("utf-8"))
         model.load_weights(weights_beside(file))
         return model
     return load_qmodel(path, compile=False)
@@ -230,6 +230,8 @@ def compare_with_whole(model: Any, network: Network, fed: Mapping[str, Array], f
     """The layers called one by one must give what the model as a whole gives: this guards the network's wiring."""
     values = [fed[name] for name in network.inputs]
     whole = model(values if len(values) > 1 else values[0], training=False)
+    if isinstance(whole, dict):
+        whole = [whole[key] for key in sorted(whole)]
     outputs = whole if isinstance(whole, list | tuple) else [whole]
     for name, output in zip(network.outputs, outputs, strict=True):
         if not np.array_equal(np.asarray(output), np.asarray(found[name]), equal_nan=True):

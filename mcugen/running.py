@@ -16,6 +16,7 @@ from mcugen.emit import graph_digest
 from mcugen.engines import open_engine
 from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.engines.serial import SerialPort
+from mcugen.errors import McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Board, Graph
 from mcugen.pipeline import compile_graph
@@ -124,6 +125,9 @@ def open_simulated(engine: str, image: Image, digest: str) -> Device:
 
 def open_port(port: str, board: Board, digest: bytes) -> Device:
     """A device behind a serial port (any pyserial URL) that runs the model with this digest."""
+    if not ("/" in port or port.upper().startswith("COM")):
+        known = f"{', '.join(ENGINES[1:])} or a serial port such as /dev/ttyACM0"
+        raise McugenError(repr(port), "is neither an engine that this command takes nor a serial port", f"use {known}")
     device = Device(SerialPort(port, int(board.uart["baud"])), digest=digest)
     device.hello()
     return device

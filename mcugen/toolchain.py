@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mcugen import firmware
@@ -77,6 +79,21 @@ def native_compiler() -> tuple[str, ...]:
     if _has_zig():
         return (*_zig(), "-fno-sanitize=undefined")
     raise McugenError("C compiler", "neither cc, gcc, clang nor zig was found", "run `pip install ziglang`")
+
+
+def _environment() -> dict[str, str]:
+    """What compilers are started with: zig needs a folder to cache in, also where there is no home to write to."""
+    names = ("ZIG_GLOBAL_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA")
+    home = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return {**os.environ} if os.access(home, os.W_OK) else {**os.environ, names[0]: _cache_folder()}
+
+
+@cache
+def _cache_folder() -> str:
+    """A folder that lasts as long as this process."""
+    folder = tempfile.mkdtemp(prefix="mcugen-zig-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _has_zig() -> bool:
@@ -198,13 +215,16 @@ def run(command: Sequence[str], what: str) -> str:
         McugenError: it could not be started, took over ten minutes, or failed; the fact ends with its first errors.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, errors="replace")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, errors="replace",
+                              env=_environment())  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise McugenError(what, f"{command[0]} took over {TIMEOUT_S} s", "look for what blocks it") from error
     except OSError as error:
         fact = f"{command[0]} cannot be started ({error.strerror})"
         raise McugenError(what, fact, "check the installation") from error
     if done.returncode:
+        if "No space left on device" in done.stderr + done.stdout:
+            raise McugenError(what, "the disk is full", "free some space, or set TMPDIR to a folder with some")
         lines = (done.stderr or done.stdout).strip().splitlines()
         errors = [line for line in lines if re.search("error|overflow|undefined|multiple def", line.lower())] or lines
         detail = "\n  ".join(errors[:8]) or f"exit code {done.returncode}"

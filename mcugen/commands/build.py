@@ -24,7 +24,7 @@ def build(
     json_path: Path | None, flash_limit: int | None, ram_limit: int | None, keep_inputs: bool,
     explain: bool,
 ) -> int:  # fmt: skip
-    folder = output or Path("build") / model.stem
+    folder = output or Path("build") / model.absolute().stem
     check_folder(folder)
     chosen = load_board(board)
     graph = read_graph(model, grid)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
 from mcugen.errors import McugenError
-from mcugen.ir import Graph
+from mcugen.findings import GRID_REMEDY
+from mcugen.ir import Array, Float, Graph
 from mcugen.pipeline import integer_graph
 from mcugen.quantise import InputGrid
 from mcugen.quantizers import parse
@@ -24,6 +27,18 @@ def make_grid(input_scale: float, input_offset: int, plain_weights: str | None =
 def read_graph(model: Path, grid: InputGrid) -> Graph:
     """The model's integer graph."""
     return integer_graph(model, grid)
+
+
+def warn_of_rounding(graph: Graph, inputs: Sequence[Float], codes: Sequence[Array]) -> None:
+    """Says which inputs without a quantizer of their own were not on the grid that stands in for it."""
+    for name, values, code in zip(graph.inputs, inputs, codes, strict=True):
+        grid = graph[name].attrs["quantizer"]
+        if isinstance(grid, InputGrid):
+            error = np.abs(values - code * grid.scale) / grid.scale
+            moved, outside = int((error > 0.01).sum()), int((error > 0.51).sum())
+            if moved:
+                fact = f"{moved:,} of {values.size:,} values were rounded to {grid}, {outside:,} of them from outside"
+                say(f"warning: input {name}: {fact}; {GRID_REMEDY}")
 
 
 def say(text: str) -> None:

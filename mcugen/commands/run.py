@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mcugen.commands.common import progress, read_graph, say
+from mcugen.commands.common import progress, read_graph, say, warn_of_rounding
 from mcugen.commands.partial import Partial, partial_path, run_key
 from mcugen.errors import McugenError
 from mcugen.inputs import read_inputs, write_array
@@ -23,11 +23,10 @@ def run(
     model: Path, inputs: tuple[Path, ...], engine: str, output: Path | None, board: str, toolchain: str, goal: str,
     grid: InputGrid,
 ) -> int:  # fmt: skip
-    if output is not None and not output.resolve().parent.is_dir():
-        raise McugenError(str(output), "its folder does not exist", "make the folder first")
     values = read_inputs(inputs, grid)
     graph = read_graph(model, grid)
     codes = encode_inputs(graph, values)
+    warn_of_rounding(graph, values, codes)
     runner = open_runner(graph, engine, board, toolchain, goal)
     on_device = isinstance(runner, DeviceRunner)
     kept = Partial(partial_path(output) if on_device else None, run_key(graph, engine, codes) if on_device else "")

@@ -134,7 +134,7 @@ def _printable(text: str) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """mcugen.json of a build folder."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         return {**manifest, **{key: str(manifest[key]) for key in ("board", "digest", "toolchain")}}
     except OSError as error:
         fact = f"holds no {MANIFEST} ({error.strerror})"

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from mcugen.cli import save_json
-from mcugen.commands.common import read_graph, say
+from mcugen.commands.common import read_graph, say, warn_of_rounding
 from mcugen.inputs import read_inputs
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Float, Graph
@@ -27,8 +27,9 @@ def verify_model(
     graph = read_graph(model, grid)
     values = values or random_inputs(graph, samples, grid)
     codes = encode_inputs(graph, values)
+    warn_of_rounding(graph, values, codes)
+    runner = open_runner(graph, engine, board, toolchain, goal)  # before the reference, whose work is in vain if this fails
     reference = interpret(graph, codes, keep=True)
-    runner = open_runner(graph, engine, board, toolchain, goal)
     actual = runner.trace(codes, reference)
     golden = None
     if qkeras or (qkeras is None and qkeras_installed()):

@@ -27,7 +27,7 @@ class HostEngine:
         self._folder = tempfile.TemporaryDirectory(prefix="mcugen-host-")
         folder = Path(self._folder.name)
         for name, text in sources.files.items():
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
         firmware = data_dir("firmware")
         self.program = folder / "model"
         compile_native(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import serial
 
@@ -19,6 +20,8 @@ class SerialPort:
     def __init__(self, url: str, baud: int) -> None:
         self.name = url
         try:
+            if url.startswith(("socket://", "rfc2217://")) and urlsplit(url).port is None:
+                raise McugenError(url, "names no port", f"write it as {url.partition(':')[0]}://HOST:PORT")
             self._port: Any = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=5.0)
         except (serial.SerialException, OSError, ValueError) as error:
             reason = f"cannot be opened ({error})"

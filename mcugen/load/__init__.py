@@ -73,7 +73,8 @@ def load_file(path: Path, digest: str) -> Network:
     except OSError as error:
         raise McugenError(node, f"the file cannot be opened ({error.strerror})", "check the path") from None
     if size < 0:
-        raise McugenError(node, "there is no such file", "check the path")
+        fact = "is a pipe or a device" if path.exists() else "there is no such file"
+        raise McugenError(node, fact, "check the path")
     if size > MAX_FILE_BYTES:
         raise McugenError(node, f"the file has {size} bytes", f"use a model below {MAX_FILE_BYTES} bytes")
     if start.startswith(b"PK"):

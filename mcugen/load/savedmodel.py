@@ -22,7 +22,7 @@ def converted(directory: Path) -> Iterator[tuple[Path, str]]:
     from mcugen.reference import run
 
     if not (directory / "saved_model.pb").is_file():
-        raise McugenError(directory.name, "the directory is no SavedModel", "give an .h5 or .keras file")
+        raise McugenError(str(directory), "the directory is no SavedModel", "give an .h5 or .keras file")
     digest = hashlib.sha256()
     for file in sorted(directory.rglob("*")):
         if file.is_file():

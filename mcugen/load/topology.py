@@ -187,7 +187,9 @@ def reference(item: Any, layer: str) -> Reference:
 
 
 def ends(items: Any, model: str) -> list[Reference]:
-    """input_layers or output_layers: a list of references, or one."""
+    """input_layers or output_layers: a list of references, or one, or several by name, which Keras takes in the names' order."""
+    if isinstance(items, dict):
+        items = [items[name] for name in sorted(items)]
     if isinstance(items, list) and len(items) == 3 and isinstance(items[0], str):
         items = [items]
     if not isinstance(items, list) or not items:

@@ -11,6 +11,7 @@ from mcugen.errors import McugenError
 from mcugen.ir import Layer
 from mcugen.normalise.builder import Builder, rule
 from mcugen.quantizers import Quantizer
+from mcugen.shapes import image
 
 CURVES = ("softmax", "sigmoid", "tanh")  # float32 at the end of a model, see mcugen/ops/curve.py
 STEPS: dict[str, tuple[Step, ...]] = {
@@ -82,12 +83,26 @@ def rescaling(b: Builder, layer: Layer) -> str:
 def combine(b: Builder, layer: Layer) -> str:
     kinds = {"Add": "add", "Subtract": "sub", "Multiply": "mul", "Maximum": "max", "Minimum": "min", "Average": "add"}
     sources = [b.source(layer, i) for i in range(len(layer.inputs))]
-    if len({b.types[source].shape for source in sources}) > 1:
-        raise McugenError(layer.name, "its inputs differ in shape", "make the shapes equal; broadcasting is not supported")
+    shape = tuple(max(sizes) for sizes in zip(*(b.types[source].shape for source in sources), strict=True))
+    sources = [spread(b, f"{layer.name}/spread{i}", source, shape) for i, source in enumerate(sources)]
     steps = [Step(f"{kinds[layer.class_name]}_tensor", operand=i) for i in range(1, len(sources))]
     if layer.class_name == "Average":
         steps.append(Step("div", np.float32(len(sources))))
     return b.map(layer.name, sources[0], *steps, others=sources[1:])
+
+
+def spread(b: Builder, name: str, source: str, shape: Sequence[int]) -> str:
+    """The tensor repeated along the axes where it has one value and `shape` has more, as broadcasting does."""
+    height, width, channels = image(b.types[source].shape)
+    rows, columns, depth = image(shape)
+    if channels < depth:  # as a row of pixels with one channel
+        line, size = b.add(f"{name}/line", "reshape", (source,), (height * width, 1)), height * width * depth
+        line = b.add(f"{name}/channels", "resize", (line,), (size, 1), offset=(0, 0), repeat=(1, depth))
+        source = b.add(f"{name}/pixels", "reshape", (line,), (height, width, depth)[3 - len(shape) :])
+    if (height, width) == (rows, columns):
+        return source
+    repeat = (rows // height, columns // width)
+    return b.add(name, "resize", (source,), shape, offset=(0, 0), repeat=repeat)
 
 
 @rule("Softmax", "UnitNormalization")

@@ -27,7 +27,7 @@ class Constant:
 
 @cache
 def _takes_rows(template: str) -> bool:
-    text = (data_dir("templates") / "kernels" / template).read_text()
+    text = (data_dir("templates") / "kernels" / template).read_text("utf-8")
     return "first_row" in text or "first_pixel" in text
 
 
