@@ -7,7 +7,7 @@ where it is constant and the convolution pads nothing, or pads with that constan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,25 +39,16 @@ def dropped(node: Node) -> int:
     return int((~node.attrs["kept"]).sum()) if "kept" in node.attrs else 0
 
 
-@dataclass(frozen=True)
-class _Constant:
-    """By channel: the code, or the float, that it has everywhere; NaN where it varies."""
-
-    values: Array
-
-    @property
-    def known(self) -> Array:
-        return ~np.isnan(self.values)
-
-
 class _Channels:
+    """Spaces, and the constants of each tensor: by channel its code or float, NaN where it varies."""
+
     def __init__(self, graph: Graph) -> None:
         self.graph, self.by_name = graph, graph.by_name
         self.space = {node.name: node.name for node in graph.nodes}
         self.closed = {self.find(name) for name in (*graph.inputs, *graph.outputs)}
         for node in graph.nodes:
             self._tie(node)
-        self.constants: dict[str, _Constant] = {}
+        self.constants: dict[str, Array] = {}
         for node in graph.nodes:
             self.constants[node.name] = self._constant(node)
 
@@ -77,43 +68,41 @@ class _Channels:
         if node.op != "input" and not mixes and not same:
             self.closed.update(self.find(name) for name in (node.name, *node.inputs))
 
-    def _constant(self, node: Node) -> _Constant:
+    def _constant(self, node: Node) -> Array:
         varies = np.full(node.type.channels, np.nan)
         if node.op == "conv2d" and node.attrs["groups"] == 1:
-            return _Constant(self._sums(node))
+            return self._sums(node)
         if node.op not in _TIED or self.by_name[node.inputs[0]].type.channels != node.type.channels:
-            return _Constant(varies)
+            return varies
         sources = [self.by_name[name].type for name in node.inputs]
         given = [self.constants[name] for name in node.inputs]
-        known = np.logical_and.reduce([each.known for each in given])
+        known = ~np.isnan(np.sum(given, axis=0))
         if not known.any():
-            return _Constant(varies)
+            return varies
         inputs = [_filled(each, kind) for each, kind in zip(given, sources, strict=True)]
         made = OPERATORS[node.op].reference(node, sources, inputs).reshape(-1, node.type.channels)
-        return _Constant(np.where(known & (made == made[0]).all(axis=0), made[0], np.nan))
+        return np.where(known & (made == made[0]).all(axis=0), made[0], np.nan)
 
     def _sums(self, node: Node) -> Array:
         """What a convolution gives where its lowest and its highest sum become the same."""
         source, epilogue = self.by_name[node.inputs[0]].type, node.attrs["epilogue"]
-        folded = self._folded(node)
-        open_weights = np.where(self._foldable(node)[:, None], 0, node.attrs["weights"])
-        ends = np.stack(OPERATORS["conv2d"].bounds(open_weights, source)) + _share(node, folded)
-        same = ends[0] == ends[1]
         if len(node.inputs) > 1:
             return np.full(node.type.channels, np.nan)
+        varying = np.where(self._foldable(node)[:, None], 0, node.attrs["weights"])
+        ends = np.stack(OPERATORS["conv2d"].bounds(varying, source)) + _share(node, self._folded(node))
         made = evaluate(epilogue.steps, ends.astype(np.float32))
-        rising = isinstance(epilogue.quantizer, Align) or (epilogue.quantizer is not None and _monotone(epilogue.steps))
-        return np.where(same | (rising & (made[0] == made[1])), made[0], np.nan)
+        monotone = isinstance(epilogue.quantizer, Align) or (epilogue.quantizer is not None and _monotone(epilogue.steps))
+        return np.where((ends[0] == ends[1]) | (monotone & (made[0] == made[1])), made[0], np.nan)
 
     def _foldable(self, node: Node) -> Array:
         """bool (channels,): inputs of a convolution that are constant, and 0 where it pads."""
         given = self.constants[node.inputs[0]]
-        foldable: Array = given.known & ((given.values == 0) | (not any(node.attrs["pads"])))
+        foldable: Array = ~np.isnan(given) & ((given == 0) | (not any(node.attrs["pads"])))
         return foldable
 
     def _folded(self, node: Node) -> Int:
         """Their codes; 0 for the others."""
-        codes: Int = np.where(self._foldable(node), self.constants[node.inputs[0]].values, 0).astype(np.int64)
+        codes: Int = np.where(self._foldable(node), self.constants[node.inputs[0]], 0).astype(np.int64)
         return codes
 
     def without_dead(self) -> Graph:
@@ -171,9 +160,9 @@ class _Channels:
         return _with_weights(node.but(attrs={**node.attrs, "epilogue": Epilogue(steps)}), node.attrs["weights"][:, :, ~gone])
 
 
-def _filled(given: _Constant, kind: TensorType) -> Array:
+def _filled(given: Array, kind: TensorType) -> Array:
     """A tensor (1, ...) of the constants; what varies counts as 0."""
-    values = np.broadcast_to(np.nan_to_num(given.values), (1, *kind.shape))
+    values = np.broadcast_to(np.nan_to_num(given), (1, *kind.shape))
     return values.astype(np.float32 if kind.kind == "float" else np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,6 @@ def trailing_zeros(values: Int) -> int:
     return (together & -together).bit_length() - 1 if together else 0
 
 
-def _fits(values: Int, kind: np.dtype[np.signedinteger[np.typing.NBitBase]]) -> bool:
+def _fits(values: Int, kind: np.dtype[Any]) -> bool:
     limits = np.iinfo(kind)
     return bool(values.min() >= limits.min and values.max() <= limits.max)
