@@ -9,8 +9,10 @@ import pytest
 
 from mcugen.boards import load_board
 from mcugen.build import link, random_codes
+from mcugen.dead_channels import dropped
 from mcugen.engines import ENGINES
 from mcugen.engines.qemu import PROGRAM
+from mcugen.epilogue import Step
 from mcugen.errors import CheckFailed
 from mcugen.interpret import interpret
 from mcugen.ir import Graph
@@ -83,3 +85,19 @@ def test_chains_by_bands_of_rows(engine: str, tmp_path: Path) -> None:
         compiled = compile_graph(graph, board, goal, ram_limit=bytes_allowed)
         assert any(call.kernel.parts for call in compiled.calls), goal
         runs_like_the_reference(engine, compiled, tmp_path / goal)
+
+
+@pytest.mark.parametrize("engine", ["unicorn", "qemu"])
+def test_tensors_that_lost_channels(engine: str, tmp_path: Path) -> None:
+    need(PROGRAM)
+    make = HandMaker((8, 8, 3))
+    make.convolved(32), make.normed(zero=slice(0, 8)), make.quantized(RELU), make.depthwise("valid"), make.normed()
+    make.quantized(ACT), make.convolved(16), make.normed(), make.quantized(RELU), make.convolved(8, 3), make.quantized(ACT)
+    graph = lower(make.network())
+    assert sum(map(dropped, graph.nodes)) == 16 and any(step.kind == "add" for step in _first_steps(graph))
+    runs_like_the_reference(engine, compile_graph(graph, load_board(ENGINES[engine])), tmp_path)
+
+
+def _first_steps(graph: Graph) -> list[Step]:
+    """What each node does first with its sums; constants folded into them are added."""
+    return [node.attrs["epilogue"].steps[0] for node in graph.nodes if "epilogue" in node.attrs]
