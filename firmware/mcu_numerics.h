@@ -16,29 +16,49 @@ static inline int32_t mcu_clip(int32_t v, int32_t lo, int32_t hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
+#if defined(__ARM_ARCH_7EM__) && defined(__ARM_FP) && __ARM_FP == 14 && !defined(MCU_PORTABLE)
+#define MCU_FPV5 1
+/* Half to even, saturated at the ends of int32. */
+static inline int32_t mcu_round(float v)
+{
+    union { float f; int32_t i; } u;
+    __asm__("vcvtn.s32.f32 %0, %1" : "=t"(u.f) : "t"(v));
+    return u.i;
+}
+#endif
+
 /* v / 2^shift, halves to even; shift >= 1, |v| < 2^30. */
 static inline int32_t mcu_shift_even(int32_t v, int32_t shift)
 {
     return (v + (1 << (shift - 1)) - 1 + ((v >> shift) & 1)) >> shift;
 }
 
-/* clip(round half to even(v), lo, hi) for -2^21 < lo <= hi < 2^21: adding 1.5 * 2^23 leaves the integer in the low bits. */
+/* clip(round half to even(v), lo, hi) for whole numbers -2^21 < lo <= hi < 2^21: adding 1.5 * 2^23 leaves the integer in
+ * the low bits. */
 static inline int32_t mcu_round_clip(float v, float lo, float hi)
 {
+#ifdef MCU_FPV5
+    return mcu_clip(mcu_round(v), (int32_t)lo, (int32_t)hi);
+#else
     union { float f; int32_t i; } u;
     v = v < lo ? lo : v;
     v = v > hi ? hi : v;
     u.f = v + 12582912.0f;
     return u.i - 0x4B400000;
+#endif
 }
 
 /* The same for -2^24 <= lo <= hi <= 2^24, where hi and lo are exact floats; floats from 2^23 on have no fraction to round. */
 static inline int32_t mcu_round_clip_wide(float v, float lo, float hi)
 {
+#ifdef MCU_FPV5
+    return mcu_clip(mcu_round(v), (int32_t)lo, (int32_t)hi);
+#else
     const float magic = v < 0.0f ? -8388608.0f : 8388608.0f;
     v = v < lo ? lo : v;
     v = v > hi ? hi : v;
     return (int32_t)(v > -8388608.0f && v < 8388608.0f ? (v + magic) - magic : v);
+#endif
 }
 
 /* How many of the n ascending breakpoints are at most v. */

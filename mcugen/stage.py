@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
+from mcugen.fold_scales import fold_scales
 from mcugen.ir import Array, Node, TensorType
 from mcugen.narrow import Narrow, Pair
 
@@ -79,7 +80,7 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str, asked: Arra
     if needs_float:
         chosen = np.flatnonzero(~form.proved) if isinstance(form, Fixed) else None
         chosen = np.flatnonzero(asked) if asked is not None else chosen
-        steps = _float_steps(epilogue, node.type, operands, name, chosen, tables)
+        steps = _float_steps(epilogue, node.type, sources, name, chosen, tables)
     arguments = "".join(f", {argument}" for argument in names)
     call = f"{name}_steps(acc, c{arguments})"
     body = _body(form, name, epilogue, call, tables)
@@ -144,7 +145,7 @@ def _entry(tables: list[Table], name: str, values: Array, index: str) -> str:
 
 
 def _float_steps(
-    epilogue: Epilogue, kind: TensorType, operands: Sequence[TensorType], name: str, chosen: Array | None, tables: list[Table]
+    epilogue: Epilogue, kind: TensorType, sources: Sequence[TensorType], name: str, chosen: Array | None, tables: list[Table]
 ) -> tuple[str, ...]:
     """C statements on `v`, one rounding each; constants only of the `chosen` channels (all if None)."""
     index = "c"
@@ -155,15 +156,19 @@ def _float_steps(
         slots[chosen] = np.arange(chosen.size)
         tables.append(Table(f"{name}_slot", f"{np.dtype(of).name}_t", slots))
         index = f"{name}_slot[c]"
-    for number, step in enumerate(epilogue.steps):
+    steps, factor = fold_scales(epilogue.steps, sources)
+    for number, step in enumerate(steps):
         if step.kind == "quantize":
-            return (*lines, _quantize(step, kind, f"{name}_k{number}", tables))
+            if factor is not None and not (factor == 1).all():
+                few = factor[chosen] if chosen is not None and factor.ndim else factor
+                lines.append(f"v = v * {_entry(tables, f'{name}_k{number}_scale', few, index)};")
+            return (*lines, _quantize(step, kind, f"{name}_k{number}", tables, scaled=factor is not None))
         if step.kind == "codes":
             assert step.quantizer is not None
             lo, hi = step.quantizer.lo, step.quantizer.hi
             lines.append(f"v = (float){_codes(step, lo, hi, f'{name}_k{number}', tables)};")
             continue
-        lines.append(_statement(step, operands, f"{name}_k{number}", index, chosen, tables))
+        lines.append(_statement(step, sources[1:], f"{name}_k{number}", index, chosen, tables))
     return (*lines, "return v;")
 
 
@@ -176,7 +181,8 @@ def _statement(
     if step.kind.endswith("_tensor"):
         kind, value = operands[step.operand - 1], f"r{step.operand}"
         if kind.kind == "int":
-            value = f"((float){value} * {c_float(kind.scale)})"
+            scale = float(np.float32(kind.scale)) if step.value is None else float(step.constant)
+            value = f"(float){value}" if scale == 1 else f"((float){value} * {c_float(scale)})"
         if not sign:
             return f"v = v {'>' if step.kind == 'max_tensor' else '<'} {value} ? v : {value};"
         return f"v = v {sign} {value};"
@@ -191,17 +197,18 @@ def _statement(
     return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
 
 
-def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table]) -> str:
+def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table], scaled: bool) -> str:
     bit = " > 0" if kind.bipolar else ""
-    return f"return {_codes(step, kind.lo, kind.hi, name, tables)}{bit};"
+    return f"return {_codes(step, kind.lo, kind.hi, name, tables, scaled)}{bit};"
 
 
-def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table]) -> str:
-    """The expression for v's code, between lo and hi."""
+def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table], scaled: bool = False) -> str:
+    """The expression for v's code, between lo and hi; scaled: v needs only to be rounded."""
     table = step.table
     if step.rounding is not None:
         rounder = "mcu_round_clip" if max(-lo, hi) < 1 << 21 else "mcu_round_clip_wide"
-        return f"{rounder}(v * {c_float(step.rounding)}, {c_float(lo)}, {c_float(hi)})"
+        value = "v" if scaled else f"v * {c_float(step.rounding)}"
+        return f"{rounder}({value}, {c_float(lo)}, {c_float(hi)})"
     assert table is not None
     if not table.breakpoints.size:
         return f"{int(table.codes[0])}"
