@@ -159,28 +159,43 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
     MAC " r2, r9, r10" B0 "\n" NEXT_W "\n" MAC " r7, r8, r12" A2 "\n" NEXT_2 "\n" \
     MAC " r6, r8, r11" A1 "\n" NEXT_1 "\n" MAC " r5, r8, r10" A0 "\n" LAST "\n"
 #define MCU_TERMS(...) MCU_TERMS_(__VA_ARGS__)
+/* The same of split words, in seven cycles: r2-r4 are sums of w1. */
+#define MCU_SPLIT_TERMS_(MAC, B0, B1, B2, A0, A1, A2, NEXT_W, NEXT_2, NEXT_1, LAST, END) \
+    "sxtb16 r8, r9\n ldr r10, [r0], #4\n sxtb16 r9, r9, ror #8\n" MAC " r7, r8, r12" A2 "\n" \
+    MAC " r4, r9, r12" B2 "\n" NEXT_2 "\n" MAC " r3, r9, r11" B1 "\n" MAC " r2, r9, r10" B0 "\n" \
+    MAC " r6, r8, r11" A1 "\n" NEXT_W "\n" MAC " r5, r8, r10" A0 "\n" NEXT_1 "\n" LAST "\n"
+#define MCU_SPLIT_TERMS(...) MCU_SPLIT_TERMS_(__VA_ARGS__)
 #define MCU_SUMS ", r2", ", r3", ", r4", ", r5", ", r6", ", r7"
 #define MCU_AHEAD(STEP) "ldr r9, [r1], #4", "ldr r12, [r0, #4 * " #STEP "]", "ldr r11, [r0, #2 * " #STEP "]"
-#define MCU_MORE(STEP, LAST) MCU_TERMS("smlad", MCU_SUMS, MCU_AHEAD(STEP), LAST, )
+#define MCU_MORE(TERMS, STEP, LAST) TERMS("smlad", MCU_SUMS, MCU_AHEAD(STEP), LAST, )
 /* All terms, in a loop of four pairs where there are more than 17; what follows PAIRS are loads during the last. */
-#define MCU_ALL(STEP, PAIRS, ...) \
+#define MCU_ALL(TERMS, STEP, PAIRS, ...) \
     "ldr r12, [r0, #4 * " #STEP "]\n ldr r11, [r0, #2 * " #STEP "]\n" \
     ".if " #PAIRS " > 17\n mov lr, #(" #PAIRS " - 2) / 4\n.endif\n" \
-    MCU_TERMS("smuad", "", "", "", "", "", "", MCU_AHEAD(STEP), "", ) \
-    ".if " #PAIRS " > 17\n .rept (" #PAIRS " - 2) % 4\n" MCU_MORE(STEP, "") ".endr\n" \
-    "2:\n .rept 2\n" MCU_MORE(STEP, "") ".endr\n" MCU_MORE(STEP, "subs lr, #1") MCU_MORE(STEP, "bne 2b") \
-    ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(STEP, "") ".endr\n .endif\n" \
-    MCU_TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
+    TERMS("smuad", "", "", "", "", "", "", MCU_AHEAD(STEP), "", ) \
+    ".if " #PAIRS " > 17\n .rept (" #PAIRS " - 2) % 4\n" MCU_MORE(TERMS, STEP, "") ".endr\n" \
+    "2:\n .rept 2\n" MCU_MORE(TERMS, STEP, "") ".endr\n" \
+    MCU_MORE(TERMS, STEP, "subs lr, #1") MCU_MORE(TERMS, STEP, "bne 2b") \
+    ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(TERMS, STEP, "") ".endr\n .endif\n" \
+    TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
 
 /* NAME(x, w, low, high): sums of two channels over PAIRS >= 2 pairs of three pixels that begin STEP elements apart. */
 #define MCU_DOT3(NAME, STEP, PAIRS) \
     MCU_ASM void NAME( \
         MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
     { \
-        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
+        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(MCU_TERMS, STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
             "ldr r9, [sp], #4\n sub r4, r4, r7\n sub r3, r3, r6\n sub r2, r2, r5\n" \
             "asr r4, r4, #8\n asr r3, r3, #8\n asr r2, r2, #8\n" \
             "stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
+    }
+/* The same of split words. */
+#define MCU_DOT3_SPLIT(NAME, STEP, PAIRS) \
+    MCU_ASM void NAME( \
+        MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
+    { \
+        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(MCU_SPLIT_TERMS, STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
+            "ldr r9, [sp], #4\n stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
     }
 
 #define MCU_HIGH(R, PRE) \
@@ -216,7 +231,7 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
     { \
         __asm__("add r3, r1\n push {r1-r11, lr}\n" MCU_LOWER_##SAT(52, POST) MCU_LOWER_##SAT(60, POST) \
             "ldr r1, [sp, #4]\n ldr lr, [sp]\n ldr r9, [r1], #4\n1:\n" \
-            MCU_ALL(STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", \
+            MCU_ALL(MCU_TERMS, STEP, PAIRS, "ldr r9, [sp, #56]", "ldr r12, [sp, #60]", "ldr r11, [sp, #48]", \
                 "ldr r10, [sp, #52]") \
             ".if " #ADD " >= 0\n ldr r1, [sp, #64]\n.else\n ldr r1, [sp, #4]\n.endif\n" \
             "add r0, #6 * " #STEP " - 4 * " #PAIRS "\n sub r4, r4, r7\n sub r3, r3, r6\n" \
@@ -276,6 +291,11 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
     static void NAME(const int16_t *x, const uint32_t *w, int32_t low[3], int32_t high[3]) \
     { \
         for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 0, low + i, high + i); \
+    }
+#define MCU_DOT3_SPLIT(NAME, STEP, PAIRS) \
+    static void NAME(const int16_t *x, const uint32_t *w, int32_t low[3], int32_t high[3]) \
+    { \
+        for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 1, low + i, high + i); \
     }
 
 #define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH, EVEN) \

@@ -52,7 +52,7 @@ class _Layout:
     def triples(self) -> bool:
         """Whether three pixels at a time are possible: offsets fit their instructions."""
         reach = max(4 * self.step, abs(6 * self.step - 4 * self.packed.pairs), 3 * int(self.shape["out_c"]))
-        return not self.packed.split and reach <= REACH
+        return reach <= REACH
 
 
 def _layout(node: Node, sources: Sequence[TensorType], finish: Finish | None, rows: int) -> _Layout:
@@ -165,7 +165,8 @@ class FastConv(Kernel):
         end = 40 if finish is None else 28 if finish.shift >= 0 else 24 if finish.width else 18
         end += 10 if finish is not None and finish.even else 0
         pairs, more = packed.words.shape[1], 45 * (packed.parts - 1)
-        groups = three * (6.1 * pairs + end + more) + two * (7.3 * pairs + 22 + more) + one * (4.1 * pairs + 15 + more)
+        terms = 7.1 if packed.split else 6.1
+        groups = three * (terms * pairs + end + more) + two * (7.3 * pairs + 22 + more) + one * (4.1 * pairs + 15 + more)
         return float(g["out_h"] * (widening + -(-g["out_c"] // 2) * (groups + 10 * len(widths))))
 
     def in_place(self, node: Node, sources: Sequence[TensorType]) -> tuple[int, ...]:
@@ -211,7 +212,7 @@ def _parts(layout: _Layout, finish: Finish | None) -> list[dict[str, Any]]:
         for each in np.unique(how[first // 2 : (last + 1) // 2]).tolist() if first < last else []:
             numbers = None if finish is None or each == ASKED else finish.numbers(each)
             groups = _groups(layout, layout.triples and (numbers is None or channels == 2))
-            row = numbers is not None and groups[0][0] == 3 and layout.packed.parts == 1
+            row = numbers is not None and groups[0][0] == 3 and layout.packed.parts == 1 and not layout.packed.split
             ways.append({
                 "how": each, "finish": numbers, "guarded": each == GUARDED, "groups": groups[row:],
                 "row": groups[0][1] if row else "",
