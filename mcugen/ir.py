@@ -131,6 +131,11 @@ class Node:
     type: TensorType
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def wide(self) -> bool:
+        """Whether its sums need 64 bits."""
+        return "acc_lo" in self.attrs and max(-int(self.attrs["acc_lo"].min()), int(self.attrs["acc_hi"].max())) >= 1 << 31
+
     def but(self, **changes: Any) -> Node:
         return replace(self, **changes)
 

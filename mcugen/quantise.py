@@ -210,8 +210,8 @@ def _quantise_weights(node: Node, source: TensorType, plain: Quantizer | None) -
     attrs |= {"weights": codes, "weight_type": weight_type} | ({} if node.attrs["quantizer"] else {"lent": True})
     attrs["epilogue"] = Epilogue((Step("mul", total if np.ptp(total) else total[:1].reshape(())),))
     lo, hi = OPERATORS[node.op].bounds(codes, source)
-    if max(-int(lo.min()), int(hi.max())) >= 1 << 31:
-        raise McugenError(layer, "its sums overflow 32 bits", "use fewer bits or fewer inputs a sum")
+    if max(-int(lo.min()), int(hi.max())) >= 1 << 53:
+        raise McugenError(layer, "its sums overflow 53 bits", "use fewer bits or fewer inputs a sum")
     assert lo.shape == (node.type.channels,)
     return node.but(attrs={**attrs, "acc_lo": lo, "acc_hi": hi})
 

@@ -32,7 +32,7 @@ def requantize(graph: Graph) -> Graph:
 
 def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
     source = by_name[node.inputs[0]].type
-    if source.kind == "float" or "counts" in node.attrs:
+    if source.kind == "float" or "counts" in node.attrs or node.wide:
         return node
     channels = node.type.channels
     lo = node.attrs.get("acc_lo", np.full(channels, source.lo, np.int64))

@@ -39,7 +39,8 @@ def kernels_for(node: Node, sources: tuple[TensorType, ...]) -> list[Kernel]:
 
 def _applying(node: Node, sources: tuple[TensorType, ...]) -> list[Kernel]:
     signs = bool(node.attrs.get("sign_input"))
-    return [k for k in kernels_of(node.op) if k.applies(node, sources) and (k.takes_signs or not signs)]
+    able = [k for k in kernels_of(node.op) if (k.takes_signs or not signs) and (k.takes_wide or not node.wide)]
+    return [k for k in able if k.applies(node, sources)]
 
 
 def _choose(node: Node, sources: tuple[TensorType, ...], goal: str) -> Call:

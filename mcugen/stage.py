@@ -72,7 +72,7 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str, asked: Arra
     if "counts" in node.attrs:
         parameters += ", int32_t count"
         names.append("count")
-    acc_type = "float" if sources[0].kind == "float" else "int32_t"
+    acc_type = "float" if sources[0].kind == "float" else "int64_t" if node.wide else "int32_t"
     value_type = "float" if node.type.kind == "float" else "int32_t"
     tables: list[Table] = []
     steps: tuple[str, ...] = ()

@@ -75,7 +75,8 @@ def open_images(path: Path) -> Iterator[ImageSource]:
     try:
         archive = tarfile.open(path)  # noqa: SIM115 - closed by the `with` below
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise McugenError(str(path), f"is neither a folder nor a tar file ({error})", "give one of the two") from None
+        reason = str(error).splitlines()[0]  # tarfile lists what it tried
+        raise McugenError(str(path), f"is neither a folder nor a tar file ({reason})", "give one of the two") from None
     with archive:
         try:
             members = [member for member in archive if member.isfile()]

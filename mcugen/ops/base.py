@@ -36,6 +36,7 @@ class Kernel:
     """One way to compute an operator in C. Subclasses override what differs.
 
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
+    `takes_wide`: sums in 64 bits where the node does.
     `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
     `band_rows`: rows that it computes in one call, 0 for all; `parts`: the calls that it runs by such bands (mcugen/bands.py).
     """
@@ -43,6 +44,7 @@ class Kernel:
     name: str
     template: str
     takes_signs: bool = False
+    takes_wide: bool = False
     code_bytes: int = 400
     input_first: bool = False
     band_rows: int = 0

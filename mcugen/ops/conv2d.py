@@ -131,4 +131,7 @@ def residual_in_place(node: Node, sources: Sequence[TensorType], input_first: bo
     return tuple(i for i in fits if input_first or node.inputs[i] != node.inputs[0])
 
 
-Conv2D.kernels = (GenericConv("generic", "conv2d.c.j2", takes_signs=True), XnorConv("xnor", "binary_conv2d.c.j2"))
+Conv2D.kernels = (
+    GenericConv("generic", "conv2d.c.j2", takes_signs=True, takes_wide=True),
+    XnorConv("xnor", "binary_conv2d.c.j2"),
+)

@@ -65,4 +65,4 @@ class GenericDepthwise(Kernel):
         return pixel_lead(node, sources[0]) if i == 0 else None
 
 
-Depthwise.kernels = (GenericDepthwise("generic", "depthwise.c.j2"),)
+Depthwise.kernels = (GenericDepthwise("generic", "depthwise.c.j2", takes_wide=True),)

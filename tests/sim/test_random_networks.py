@@ -23,7 +23,7 @@ def test_device_equals_reference(tmp_path: Path, seed: int, toolchain: str) -> N
     try:
         graph = lower(random_network(1000 + seed))
     except McugenError as error:
-        assert "overflow 32 bits" in str(error)
+        assert "overflow 53 bits" in str(error)
         return
     compiled = compile_graph(graph, BOARD, ("time", "flash", "ram")[seed % 3])
     runner = DeviceRunner(graph, open_simulated("unicorn", link(compiled, tmp_path, toolchain), compiled.sources.digest))

@@ -191,7 +191,7 @@ def test_random_networks_with_dead_channels() -> None:
         try:
             large = whole(crippled(seed))
         except McugenError as error:
-            assert "overflow 32 bits" in str(error)
+            assert "overflow 53 bits" in str(error)
             continue
         small = drop_dead_channels(large)
         codes = random_codes(large, 3, seed)

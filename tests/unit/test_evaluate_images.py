@@ -101,8 +101,9 @@ def test_a_file_that_goes_away_is_named(folder: Path) -> None:
 
 def test_sources_without_images_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no tar file")
-    with pytest.raises(McugenError, match="neither a folder nor a tar file"), open_images(tmp_path / "text"):
+    with pytest.raises(McugenError, match="neither a folder nor a tar file") as raised, open_images(tmp_path / "text"):
         pass
+    assert "\n" not in str(raised.value)
     with pytest.raises(McugenError, match="neither a folder nor a tar file"), open_images(tmp_path / "absent"):
         pass
     (tmp_path / "empty").mkdir()

@@ -29,7 +29,7 @@ def test_random_networks_never_overlap(seed: int) -> None:
     try:
         graph = lower(random_network(seed))
     except McugenError as error:
-        assert "overflow 32 bits" in str(error)
+        assert "overflow 53 bits" in str(error)
         return
     for goal in ("time", "ram"):
         plan = compile_graph(graph, BOARD, goal).plan  # checked as it is made
