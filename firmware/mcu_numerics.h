@@ -1,4 +1,4 @@
-/* Rounding, clipping and packed data: the C twin of mcugen/epilogue.py and mcugen/packing.py (docs/numerics.md).
+/* Rounding, clipping and packed data: the C twin of mcugen/numerics/epilogue.py and mcugen/numerics/packing.py (docs/numerics.md).
  * Portable C99; the DSP forms give the same bits. Compile with -ffp-contract=off: every float step rounds on its own. */
 #ifndef MCU_NUMERICS_H
 #define MCU_NUMERICS_H

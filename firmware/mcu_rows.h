@@ -1,4 +1,4 @@
-/* Windows of rows for layers that run by bands (templates/kernels/rows.c.j2, mcugen/bands.py). */
+/* Windows of rows for layers that run by bands (templates/kernels/rows.c.j2, mcugen/planning/bands.py). */
 #ifndef MCU_ROWS_H
 #define MCU_ROWS_H
 

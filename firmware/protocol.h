@@ -1,4 +1,4 @@
-/* The messages in the frames of link.h; mcugen/protocol.py is the twin.
+/* The messages in the frames of link.h; mcugen/protocol/client.py is the twin.
  *
  * The device answers each request by one reply with the same sequence, or by MCU_ERROR. Requests may be repeated at
  * will: an INFER with the sequence of the one before is answered, not run again. */

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from mcugen.align import Align
-from mcugen.dead_channels import dropped
-from mcugen.epilogue import Epilogue, evaluate
 from mcugen.errors import McugenError
-from mcugen.exactness import doubts, proof
 from mcugen.ir import Graph, Layer, Network, Node
 from mcugen.load import output_shapes
+from mcugen.numerics.align import Align
+from mcugen.numerics.epilogue import Epilogue, evaluate
+from mcugen.numerics.exactness import doubts, proof
 from mcugen.quantise import InputGrid
 from mcugen.quantizers import Quantizer
+from mcugen.simplify.dead_channels import dropped
 
 MOST_REFUSALS = 25
 STEP = re.compile(r"(.+)/step(\d+)/")  # names of mcugen/normalise/recurrent.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mcugen.emit import environment
+from mcugen.codegen.emit import environment
 from mcugen.errors import McugenError
 from mcugen.ir import Board
 from mcugen.resources import data_dir

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mcugen.epilogue import Step, evaluate
 from mcugen.errors import McugenError
 from mcugen.ir import Array, Float, Graph, Node, TensorType
 from mcugen.load import load
 from mcugen.normalise import normalise
+from mcugen.numerics.epilogue import Step, evaluate
 from mcugen.ops import OPERATORS
 from mcugen.ops.windows import windows
 from mcugen.quantizers import Quantizer

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcugen.absorb import absorb_signs
 from mcugen.boards import load_board
-from mcugen.dead_channels import drop_dead_channels
-from mcugen.emit import Sources, emit, graph_digest
+from mcugen.codegen.emit import Sources, emit, graph_digest
 from mcugen.errors import CheckFailed
-from mcugen.fuse import fuse
-from mcugen.idle import drop_idle
 from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
 from mcugen.normalise import normalise
+from mcugen.numerics.requantize import requantize
 from mcugen.ops.base import Call
 from mcugen.plan import Plan, firmware_bytes, free_bytes, largest_room, plan_memory
+from mcugen.planning.save_ram import save_ram
 from mcugen.quantise import InputGrid, quantise
-from mcugen.requantize import requantize
-from mcugen.save_ram import save_ram
 from mcugen.select import select_kernels
+from mcugen.simplify.absorb import absorb_signs
+from mcugen.simplify.dead_channels import drop_dead_channels
+from mcugen.simplify.fuse import fuse
+from mcugen.simplify.idle import drop_idle
 
 
 @dataclass(frozen=True)

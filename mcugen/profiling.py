@@ -10,14 +10,14 @@ from mcugen.build import random_codes
 from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.engines.unicorn import Simulator
 from mcugen.ir import Array
+from mcugen.numerics.packing import weight_bits
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Call
-from mcugen.packing import weight_bits
 from mcugen.pipeline import Compiled
 from mcugen.profile.measure import Measurement, Meter
 from mcugen.profile.model import MemoryRules
 from mcugen.profile.report import Profile, StepProfile, total_of
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from mcugen.toolchain import Image
 
 _TIMEOUT_S = 3600.0

@@ -4,7 +4,7 @@ After this step conv2d, depthwise and avgpool sum integers and their epilogue st
 float32 value; maps start from a code's float32 value. `attrs` of the summing operators then hold "weights" (int64
 codes, shape as the operator's file says), "weight_type" (a TensorType of kind int) and "acc_lo"/"acc_hi" (int64 per
 output channel: the reachable sums). Sums that nothing quantizes become codes too where float32 holds them exactly and
-an integer operator or the outside world reads them (`mcugen.align`).
+an integer operator or the outside world reads them (`mcugen.numerics.align`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mcugen.align import EXACT, SAFE, Align
-from mcugen.epilogue import Epilogue, Step
 from mcugen.errors import McugenError
 from mcugen.ir import Array, Float, Graph, Int, Node, TensorType
+from mcugen.numerics.align import EXACT, SAFE, Align
+from mcugen.numerics.epilogue import Epilogue, Step
+from mcugen.numerics.ranges import Range, follow, of_sums, of_type, power_of_two
 from mcugen.ops import OPERATORS
 from mcugen.ops.windows import windows
 from mcugen.quantizers import Quantizer
-from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
 
 SUMMING = ("conv2d", "depthwise", "avgpool")
 MOVING = ("maxpool", "reshape", "pad", "resize", "permute", "concat")

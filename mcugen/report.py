@@ -7,11 +7,11 @@ from typing import Any
 
 from mcugen import __version__
 from mcugen.budget import LayerSize, Limits, flash_bytes, flash_limit, ram_bytes, ram_limit
-from mcugen.dead_channels import dropped
-from mcugen.exactness import doubts, promised, proof
+from mcugen.numerics.exactness import doubts, promised, proof
+from mcugen.numerics.tf_float import rsqrt_source
 from mcugen.ops import OPERATORS
 from mcugen.pipeline import Compiled
-from mcugen.tf_float import rsqrt_source
+from mcugen.simplify.dead_channels import dropped
 from mcugen.toolchain import Image
 
 SCHEMA = 1

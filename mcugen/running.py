@@ -12,7 +12,7 @@ import numpy as np
 
 from mcugen.boards import load_board
 from mcugen.build import link
-from mcugen.emit import graph_digest
+from mcugen.codegen.emit import graph_digest
 from mcugen.engines import open_engine
 from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.engines.serial import SerialPort
@@ -20,7 +20,7 @@ from mcugen.errors import McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Board, Graph
 from mcugen.pipeline import compile_graph
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from mcugen.toolchain import Image
 
 ENGINES = ("reference", "host", "unicorn", "qemu", "renode")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.dead_channels import kept
-from mcugen.exactness import promised
 from mcugen.interpret import decode
 from mcugen.ir import Array, Float, Graph
+from mcugen.numerics.exactness import promised
+from mcugen.simplify.dead_channels import kept
 
 
 @dataclass(frozen=True)

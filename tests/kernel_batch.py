@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mcugen.boards import load_board
-from mcugen.emit import Sources, emit, graph_digest
+from mcugen.codegen.emit import Sources, emit, graph_digest
 from mcugen.engines.host import HostEngine, from_bytes, to_bytes
 from mcugen.ir import Array, Graph, Node, TensorType
 from mcugen.ops import OPERATORS

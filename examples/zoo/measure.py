@@ -17,7 +17,6 @@ from mcugen.budget import Limits, check_estimate, check_measured, constants_byte
 from mcugen.build import link
 from mcugen.engines.host import HostEngine
 from mcugen.errors import CheckFailed
-from mcugen.idle import drop_idle
 from mcugen.interpret import decode, encode_inputs, interpret
 from mcugen.ir import Board, Graph, Network
 from mcugen.load import load
@@ -26,6 +25,7 @@ from mcugen.pipeline import Compiled, compile_graph, lower
 from mcugen.profiling import profile_sample
 from mcugen.reference import golden
 from mcugen.select import select_kernels
+from mcugen.simplify.idle import drop_idle
 from mcugen.toolchain import Image
 
 Say = Callable[[str], None]

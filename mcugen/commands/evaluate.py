@@ -9,8 +9,8 @@ import click
 import numpy as np
 
 from mcugen.cli import save_json
+from mcugen.codegen.emit import graph_digest
 from mcugen.commands.common import read_graph
-from mcugen.emit import graph_digest
 from mcugen.errors import McugenError
 from mcugen.evaluate.embed import EvaluatedModel
 from mcugen.evaluate.run import evaluate, summary

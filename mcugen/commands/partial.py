@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.emit import graph_digest
+from mcugen.codegen.emit import graph_digest
 from mcugen.inputs import write_atomically
 from mcugen.ir import Array, Graph
 

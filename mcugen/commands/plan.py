@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from mcugen.bands import RowFused
 from mcugen.boards import load_board
 from mcugen.budget import distinct_constants
 from mcugen.cli import save_json
@@ -17,6 +16,7 @@ from mcugen.errors import CheckFailed
 from mcugen.ops.base import Call
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.plan import Plan
+from mcugen.planning.bands import RowFused
 from mcugen.planning.buffers import lower_bound, needed
 from mcugen.quantise import InputGrid
 from mcugen.report import table

@@ -24,7 +24,7 @@ from mcugen.inputs import read_inputs, write_text
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, TensorType
 from mcugen.pipeline import integer_graph
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from mcugen.quantise import InputGrid
 from mcugen.running import open_port
 from mcugen.toolchain import Image

@@ -13,7 +13,7 @@ from mcugen.engines.serial import SerialPort
 from mcugen.engines.transport import Transport
 from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from mcugen.toolchain import Image
 
 ENGINES = {"unicorn": "nucleo-h743zi", "qemu": "mps2-an500", "renode": "nucleo-h743zi", "serial": "nucleo-h743zi"}

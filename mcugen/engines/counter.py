@@ -7,7 +7,7 @@ from typing import Any
 
 import unicorn
 
-from mcugen.plugin import add_native_hook, unicorn_function
+from mcugen.engines.plugin import add_native_hook, unicorn_function
 
 
 class _Counter(ctypes.Structure):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mcugen.emit import Sources
+from mcugen.codegen.emit import Sources
 from mcugen.errors import CheckFailed
 from mcugen.ir import Array, Graph, TensorType
-from mcugen.packing import pack_rows, pack_words, unpack_rows, unpack_words
+from mcugen.numerics.packing import pack_rows, pack_words, unpack_rows, unpack_words
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 

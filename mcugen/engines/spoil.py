@@ -6,8 +6,8 @@ import random
 import struct
 import zlib
 
-from mcugen.frames import BrokenFrame, Frame, decode, encode
-from mcugen.messages import NO_STEP, REPLY, Set, Type
+from mcugen.protocol.frames import BrokenFrame, Frame, decode, encode
+from mcugen.protocol.messages import NO_STEP, REPLY, Set, Type
 
 
 class Frames:

@@ -18,11 +18,11 @@ from mcugen.elf import load_segments, load_symbols
 from mcugen.engines import h743
 from mcugen.engines.counter import Counter
 from mcugen.engines.exceptions import BUS_FAULT, MEM_MANAGE, USAGE_FAULT, Exceptions
+from mcugen.engines.plugin import load_plugin, sources_beside
 from mcugen.engines.simulated_port import SimulatedPort
 from mcugen.engines.wire import NativeWire, PythonWire
 from mcugen.errors import McugenError
 from mcugen.ir import Board, Region
-from mcugen.plugin import load_plugin, sources_beside
 
 MAX_INSTRUCTIONS = 20_000_000_000
 _NEVER = 0xFFFFFFFE

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Threshold
 from mcugen.ir import Node, TensorType
+from mcugen.numerics.epilogue import Threshold
+from mcugen.numerics.packing import pack_words
 from mcugen.ops.base import Constant
 from mcugen.ops.map import GenericMap
-from mcugen.packing import pack_words
 from mcugen.shapes import image
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.binary_finish import asked, mode_of, stage_constants, stage_cycles, stage_params
 from mcugen.kernels.binary_windows import Windows, binary_geometry, window_kinds
+from mcugen.numerics.packing import pack_words
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import residual_in_place
 from mcugen.ops.overlap import row_lead
-from mcugen.packing import pack_words
 from mcugen.shapes import image
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, Step, evaluate
 from mcugen.ir import Float, Int, Node, TensorType
 from mcugen.kernels.int8_pack import eight_bits
+from mcugen.numerics.epilogue import Epilogue, Step, evaluate
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import residual_in_place
 from mcugen.ops.overlap import element_lead

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.numerics.packing import weight_bits
 from mcugen.ops.base import Constant
 from mcugen.ops.conv2d import geometry
-from mcugen.packing import weight_bits
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import numpy as np
 
 from mcugen.ir import Node, TensorType
 from mcugen.kernels.subbyte_finish import finish_line, finish_params
+from mcugen.numerics.packing import weight_bits
 from mcugen.ops.base import Constant
 from mcugen.ops.conv2d import geometry
 from mcugen.ops.depthwise import GenericDepthwise
 from mcugen.ops.overlap import row_lead
-from mcugen.packing import weight_bits
 
 PLANES_BYTES = 8192  # of scratch
 

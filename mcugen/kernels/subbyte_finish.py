@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, Fixed
+from mcugen.codegen.narrow import Pair
 from mcugen.ir import Node, TensorType
-from mcugen.narrow import Pair
+from mcugen.numerics.epilogue import Epilogue, Fixed
 
 
 def fixed_form(node: Node, sources: Sequence[TensorType]) -> Fixed | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mcugen.epilogue import Epilogue, Step
 from mcugen.errors import McugenError
 from mcugen.ir import Layer, Node, TensorType
+from mcugen.numerics.epilogue import Epilogue, Step
 
 Rule = Callable[["Builder", Layer], str]
 RULES: dict[str, Rule] = {}

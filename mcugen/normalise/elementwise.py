@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.errors import McugenError
 from mcugen.ir import Layer
 from mcugen.normalise.builder import Builder, rule
+from mcugen.numerics.epilogue import Step
 from mcugen.quantizers import Quantizer
 from mcugen.shapes import image
 

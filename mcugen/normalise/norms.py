@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.errors import McugenError
 from mcugen.ir import Float, Layer
 from mcugen.normalise.builder import Builder, rule
 from mcugen.normalise.weighted import quantized_values
+from mcugen.numerics.epilogue import Step
+from mcugen.numerics.tf_float import rsqrt
 from mcugen.quantizers import Quantizer
-from mcugen.tf_float import rsqrt
 
 
 @rule("BatchNormalization")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.ir import Float, Layer
 from mcugen.normalise.builder import Builder, rule, window
 from mcugen.normalise.elementwise import activate
+from mcugen.numerics.epilogue import Step
 from mcugen.quantizers import Quantizer
 from mcugen.shapes import image, pool_shape, same_pads
 

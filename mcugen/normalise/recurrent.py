@@ -1,6 +1,6 @@
 """Recurrent layers, unrolled: each time step is its products, sums and activations in QKeras's own float32 order.
 
-The states start at zero, so the first step has no recurrent product. Equal steps share one C function (mcugen/emit.py).
+The states start at zero, so the first step has no recurrent product. Equal steps share one C function (mcugen/codegen/emit.py).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.errors import McugenError
 from mcugen.ir import Float, Layer
 from mcugen.normalise.builder import Builder, rule
 from mcugen.normalise.elementwise import CURVES, activate
 from mcugen.normalise.weighted import hwio, product, quantized_bias
+from mcugen.numerics.epilogue import Step
 from mcugen.quantizers import Quantizer
 
 MAX_STEPS = 128

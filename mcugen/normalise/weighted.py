@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.ir import Float, Layer
 from mcugen.normalise.builder import Builder, rule, window
 from mcugen.normalise.elementwise import activate
+from mcugen.numerics.epilogue import Step
+from mcugen.numerics.tf_float import rsqrt
 from mcugen.quantizers import Quantizer, activations
 from mcugen.quantizers.quantizer import flushed
 from mcugen.shapes import image, pool_shape, same_pads
-from mcugen.tf_float import rsqrt
 
 NO_PADS = (0, 0, 0, 0)
 

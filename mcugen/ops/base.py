@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, finish
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.numerics.epilogue import Epilogue, finish
 from mcugen.resources import data_dir
 
 
@@ -38,7 +38,8 @@ class Kernel:
     `template` is under templates/kernels/; `params` are its finished numbers. `takes_signs`: understands attrs["sign_input"].
     `takes_wide`: sums in 64 bits where the node does.
     `code_bytes`: about what its code takes in flash. `input_first`: reads all of its first input before it writes.
-    `band_rows`: rows that it computes in one call, 0 for all; `parts`: the calls that it runs by such bands (mcugen/bands.py).
+    `band_rows`: rows that it computes in one call, 0 for all; `parts`: the calls that it runs by such bands
+    (mcugen/planning/bands.py).
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 attrs: weights int64 (kh, kw, in channels / groups, out channels), weight_type, strides (h, w), dilation (h, w),
 pads (top, bottom, left, right; code 0 outside the image), groups, epilogue, acc_lo, acc_hi; sign_input (optional): the
-input's codes stand for their signs, +1 where code >= 0 (mcugen/absorb.py).
+input's codes stand for their signs, +1 where code >= 0 (mcugen/simplify/absorb.py).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.numerics.packing import pack_rows, pack_words, weight_bits
 from mcugen.ops.base import Constant, Kernel, Operator, complete
 from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
-from mcugen.packing import pack_rows, pack_words, weight_bits
 from mcugen.shapes import image
 
 

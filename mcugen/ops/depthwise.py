@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from mcugen.ir import Array, Int, Node, TensorType
+from mcugen.numerics.packing import pack_rows, weight_bits
 from mcugen.ops.base import Constant, Kernel, Operator, complete
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import pixel_lead
 from mcugen.ops.windows import windows
-from mcugen.packing import pack_rows, weight_bits
 
 
 class Depthwise(Operator):

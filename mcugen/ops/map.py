@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mcugen.epilogue import evaluate
 from mcugen.ir import Array, Node, TensorType
+from mcugen.numerics.epilogue import evaluate
 from mcugen.ops.base import Kernel, Operator, complete, to_value
 from mcugen.ops.conv2d import residual_in_place
 from mcugen.ops.overlap import element_lead

@@ -12,8 +12,8 @@ import unicorn
 from unicorn import arm_const
 from unicorn.unicorn_py3.unicorn import uclib
 
+from mcugen.engines.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
 from mcugen.errors import McugenError
-from mcugen.plugin import add_native_hook, load_plugin, sources_beside, unicorn_function
 from mcugen.profile.decode import Decoder
 from mcugen.profile.instruction import Instruction
 from mcugen.profile.model import MAX_REGIONS, Call, CoreRules, Counts, MemoryRules

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcugen.profile.report import Profile, StepProfile
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from mcugen.report import table as text_table
 
 WARM_UP = 1

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mcugen import tf_float
 from mcugen.ir import Float, Int
+from mcugen.numerics import tf_float
 
 Args = Mapping[str, Any]
 Log = Callable[[Float], Float]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mcugen import tf_float
 from mcugen.ir import Float, Int
+from mcugen.numerics import tf_float
 
 EPSILON = np.float32(1e-7)
 LN2 = np.float32(np.log(2.0))

@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mcugen.epilogue import Epilogue, Step
 from mcugen.errors import McugenError
 from mcugen.float_twin import KEPT
 from mcugen.ir import Graph, Node
+from mcugen.numerics.epilogue import Epilogue, Step
 from mcugen.quantizers import Quantizer, parse
 
 FLOAT_BITS = 32

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcugen.align import Align
-from mcugen.dead_channels import kept
-from mcugen.epilogue import Epilogue
-from mcugen.exactness import promised
 from mcugen.interpret import decode, interpret
 from mcugen.ir import Array, Float, Graph, Node
+from mcugen.numerics.align import Align
+from mcugen.numerics.epilogue import Epilogue
+from mcugen.numerics.exactness import promised
 from mcugen.ops import OPERATORS
+from mcugen.simplify.dead_channels import kept
 
 FLOAT_TOLERANCE = 2.0**-16  # of the largest value of the tensor, for what is stored in float
 NEAR = 1e-4  # of a level

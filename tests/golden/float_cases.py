@@ -1,4 +1,4 @@
-"""Inputs on which `mcugen.tf_float` must equal TensorFlow: (function, key, array)."""
+"""Inputs on which `mcugen.numerics.tf_float` must equal TensorFlow: (function, key, array)."""
 
 from __future__ import annotations
 

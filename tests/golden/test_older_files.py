@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcugen.exactness import promised
 from mcugen.interpret import decode, encode_inputs, interpret
 from mcugen.load import load
+from mcugen.numerics.exactness import promised
 from mcugen.pipeline import lower
 
 WRITTEN = Path(__file__).parent / "written"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from float_cases import arrays
 
-from mcugen import tf_float
+from mcugen.numerics import tf_float
 
 pytestmark = pytest.mark.xdist_group("golden")  # one run of TensorFlow for all
 

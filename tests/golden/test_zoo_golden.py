@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from mcugen.boards import load_board
 from mcugen.build import link
 from mcugen.cli import main
-from mcugen.dead_channels import dropped
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.load import load
 from mcugen.ops import OPERATORS
 from mcugen.pipeline import compile_graph, integer_graph
 from mcugen.profiling import profile_sample
+from mcugen.simplify.dead_channels import dropped
 
 ZOO = Path(__file__).parents[2] / "examples" / "zoo"
 MAKE = """

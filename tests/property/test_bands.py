@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcugen.bands import schedule
 from mcugen.boards import load_board
 from mcugen.build import random_codes
-from mcugen.emit import emit, graph_digest
+from mcugen.codegen.emit import emit, graph_digest
 from mcugen.engines.host import HostEngine
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.interpret import interpret
@@ -17,7 +16,8 @@ from mcugen.ir import Graph
 from mcugen.ops.base import Call
 from mcugen.pipeline import compile_graph, integer_graph, lower
 from mcugen.plan import plan_memory
-from mcugen.save_ram import Chain, Search
+from mcugen.planning.bands import schedule
+from mcugen.planning.save_ram import Chain, Search
 from mcugen.select import select_kernels
 from tests.property.test_overlap import overlapping
 from tests.random_network import random_network

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcugen.emit import graph_digest
+from mcugen.codegen.emit import graph_digest
 from mcugen.errors import McugenError
-from mcugen.fuse import fuse
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, Float, Graph
 from mcugen.normalise import normalise
+from mcugen.numerics.requantize import requantize
 from mcugen.quantise import quantise
-from mcugen.requantize import requantize
+from mcugen.simplify.fuse import fuse
 from tests.fuzzing.batch import HostBatch, compiled
 from tests.fuzzing.campaign import equal
 from tests.random_network import random_network

@@ -7,7 +7,7 @@ import pytest
 
 from mcugen.boards import load_board
 from mcugen.build import random_codes
-from mcugen.emit import emit, graph_digest
+from mcugen.codegen.emit import emit, graph_digest
 from mcugen.engines.host import HostEngine
 from mcugen.errors import McugenError
 from mcugen.interpret import interpret

@@ -30,7 +30,7 @@ from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
 from mcugen.interpret import interpret
 from mcugen.pipeline import compile_model
-from mcugen.protocol import ATTEMPT_FACTOR, Device
+from mcugen.protocol.client import ATTEMPT_FACTOR, Device
 from mcugen.toolchain import Image
 
 TIMEOUT_S, INFER_S, REAL_S = 0.5, 1.0, 60.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from native_port import HERE, SOURCES
 from test_hostile import mutate, request
 
-from mcugen.frames import decode
+from mcugen.protocol.frames import decode
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 

@@ -11,9 +11,9 @@ from native_port import Canned, Disturbed, NativePort, Silent, closes_after, noi
 
 from mcugen.engines.serial import SerialPort
 from mcugen.errors import McugenError
-from mcugen.frames import Frame, FrameReader, cobs_decode, encode
-from mcugen.messages import Code, Type
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
+from mcugen.protocol.frames import Frame, FrameReader, cobs_decode, encode
+from mcugen.protocol.messages import Code, Type
 
 X = bytes(range(8))
 Y = bytes(range(2, 10))

@@ -11,9 +11,9 @@ from images import DIGEST, Images
 from mcugen.engines.faulty import KINDS, FaultyPort
 from mcugen.engines.spoil import answer_wrongly, spoil_bytes
 from mcugen.errors import McugenError
-from mcugen.frames import BrokenFrame, Frame, decode, encode
-from mcugen.messages import REPLY, Code, Type
-from mcugen.protocol import ATTEMPT_FACTOR, Device
+from mcugen.protocol.client import ATTEMPT_FACTOR, Device
+from mcugen.protocol.frames import BrokenFrame, Frame, decode, encode
+from mcugen.protocol.messages import REPLY, Code, Type
 
 X = bytes(range(8))
 Y = bytes(range(2, 10))

@@ -12,8 +12,8 @@ from mcugen.engines import ENGINES, open_engine
 from mcugen.engines.qemu import PROGRAM
 from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
-from mcugen.frames import Frame, encode
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
+from mcugen.protocol.frames import Frame, encode
 from tests.tools import need
 
 X = bytes(range(8))

@@ -15,8 +15,8 @@ import pytest
 from images import DIGEST
 from native_port import SOURCES
 
-from mcugen.frames import Frame, encode
-from mcugen.messages import Type
+from mcugen.protocol.frames import Frame, encode
+from mcugen.protocol.messages import Type
 from mcugen.toolchain import compile_native
 
 RECORDS = 20_000

@@ -9,16 +9,16 @@ import pytest
 
 from mcugen.boards import load_board
 from mcugen.build import link, random_codes
-from mcugen.dead_channels import dropped
 from mcugen.engines import ENGINES
 from mcugen.engines.qemu import PROGRAM
-from mcugen.epilogue import Step
 from mcugen.errors import CheckFailed
 from mcugen.interpret import interpret
 from mcugen.ir import Graph
+from mcugen.numerics.epilogue import Step
 from mcugen.pipeline import Compiled, compile_graph, lower
 from mcugen.plan import arena_regions, firmware_bytes
 from mcugen.running import DeviceRunner, open_simulated
+from mcugen.simplify.dead_channels import dropped
 from tests.hand_network import HandMaker
 from tests.random_network import random_network
 from tests.tools import need

@@ -21,7 +21,7 @@ from mcugen.engines.renode import renode_script
 from mcugen.engines.serial import SerialPort
 from mcugen.engines.socket_port import LOG, SocketPort, free_port
 from mcugen.errors import McugenError
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from tests.tools import need
 
 X = bytes(range(8))

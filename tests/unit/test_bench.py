@@ -11,7 +11,7 @@ import pytest
 
 from mcugen.commands import test as command
 from mcugen.errors import McugenError
-from mcugen.protocol import Device
+from mcugen.protocol.client import Device
 from tests.unit.model_files import write_h5
 from tests.unit.test_cli import call, refused, sample
 

@@ -11,18 +11,18 @@ import pytest
 
 from mcugen.budget import Limits, layer_sizes
 from mcugen.build import random_codes
-from mcugen.dead_channels import drop_dead_channels, dropped, kept
 from mcugen.elf import Symbols
 from mcugen.errors import McugenError
-from mcugen.exactness import promised
 from mcugen.findings import find
-from mcugen.fuse import fuse
 from mcugen.interpret import interpret
 from mcugen.ir import Graph, Layer, Network
 from mcugen.normalise import normalise
+from mcugen.numerics.exactness import promised
 from mcugen.pipeline import lower
 from mcugen.quantise import quantise
 from mcugen.report import make_report, text
+from mcugen.simplify.dead_channels import drop_dead_channels, dropped, kept
+from mcugen.simplify.fuse import fuse
 from mcugen.toolchain import Image
 from tests.fuzzing.batch import HostBatch, compiled
 from tests.hand_network import HandMaker

@@ -10,9 +10,9 @@ import pytest
 
 from mcugen.commands.check import say
 from mcugen.errors import McugenError
-from mcugen.exactness import promised
 from mcugen.findings import Finding, find, lost, refusals
 from mcugen.ir import Graph, Layer, Network
+from mcugen.numerics.exactness import promised
 from mcugen.pipeline import lower
 from mcugen.quantise import InputGrid
 from mcugen.quantizers import parse

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcugen.epilogue import Epilogue, Step, evaluate
-from mcugen.fold_scales import fold_scales
 from mcugen.ir import TensorType
+from mcugen.numerics.epilogue import Epilogue, Step, evaluate
 from mcugen.quantizers import parse
+from mcugen.simplify.fold_scales import fold_scales
 
 OUT = parse("quantized_bits(16,3,1,alpha=1)", "out")
 SUMS, CODES = TensorType.of_codes((4,), -1000, 1000, 2.0**-9), TensorType.of_codes((4,), -128, 127, 2.0**-5)
@@ -30,7 +30,7 @@ def random_steps(rng: np.random.Generator) -> list[Step]:
 
 
 def codes(steps: list[Step], factor: np.ndarray | None, acc: np.ndarray, operand: np.ndarray) -> np.ndarray:
-    """As the C of mcugen/stage.py computes: a *_tensor step's `value` takes the place of its operand's scale."""
+    """As the C of mcugen/codegen/stage.py computes: a *_tensor step's `value` takes the place of its operand's scale."""
     v = acc.astype(np.float32)
     for step in steps[:-1]:
         if step.kind.endswith("_tensor"):

@@ -8,10 +8,10 @@ import pytest
 from mcugen.boards import load_board
 from mcugen.build import random_codes
 from mcugen.engines.host import HostEngine
-from mcugen.epilogue import Threshold, evaluate
 from mcugen.errors import McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Network
+from mcugen.numerics.epilogue import Threshold, evaluate
 from mcugen.pipeline import compile_graph, lower
 from mcugen.quantizers import parse
 from tests.random_network import NetworkMaker

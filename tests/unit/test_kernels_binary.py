@@ -11,18 +11,18 @@ import pytest
 
 from mcugen.boards import load_board
 from mcugen.engines.host import HostEngine
-from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, Layer, Network, Node, TensorType
 from mcugen.kernels import BINARY
 from mcugen.kernels.binary_pack import groups_of_codes, groups_of_words, pack_tables
+from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold
+from mcugen.numerics.requantize import _Chain
 from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
 from mcugen.ops.map import Map
 from mcugen.pipeline import compile_graph, lower
 from mcugen.quantizers import Quantizer, parse
-from mcugen.requantize import _Chain
 from mcugen.shapes import same_pads
 from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 

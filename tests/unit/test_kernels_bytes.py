@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcugen.epilogue import Epilogue, Step
 from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels import BYTES
 from mcugen.kernels.bytes_map import lookup
+from mcugen.numerics.epilogue import Epilogue, Step
 from mcugen.ops import OPERATORS
 from mcugen.quantizers import parse
 from mcugen.shapes import pool_shape

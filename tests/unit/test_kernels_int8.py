@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcugen.epilogue import Epilogue, Fixed, Raw, Step, evaluate
-from mcugen.guard import NEVER, POST, Guard, guard
 from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels import INT8
 from mcugen.kernels.int8_pack import pack_pairs
+from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, evaluate
+from mcugen.numerics.guard import NEVER, POST, Guard, guard
+from mcugen.numerics.requantize import _Chain
 from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
 from mcugen.quantizers import parse
-from mcugen.requantize import _Chain
 from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively
 
 SIXTEEN_BITS = ("fast_conv2d", "fast_depthwise")  # templates that take 16-bit codes too

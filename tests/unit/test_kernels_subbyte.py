@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mcugen.boards import load_board
-from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels import SUBBYTE
 from mcugen.kernels.subbyte_pack import pack_fields, pack_nested, parts_of
+from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold
 from mcugen.ops import OPERATORS
 from mcugen.shapes import same_pads
 from tests.kernel_batch import Batch, make_batch, run_as_arm_code, run_natively

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.ir import TensorType
-from mcugen.packing import pack_rows, pack_words, unpack_rows, unpack_words
+from mcugen.numerics.packing import pack_rows, pack_words, unpack_rows, unpack_words
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcugen.frames import BrokenFrame, Frame, FrameReader, cobs_decode, cobs_encode, decode, encode
+from mcugen.protocol.frames import BrokenFrame, Frame, FrameReader, cobs_decode, cobs_encode, decode, encode
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
@@ -143,7 +143,7 @@ def test_short_frames_are_broken(data: bytes) -> None:
 
 
 def test_twins_name_the_same_sizes() -> None:
-    from mcugen import frames
+    from mcugen.protocol import frames
 
     text = (data_dir("firmware") / "link.h").read_text()
     assert f"#define MCU_PROTOCOL_VERSION {frames.PROTOCOL_VERSION}u" in text

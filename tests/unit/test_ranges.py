@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcugen.align import Align
-from mcugen.epilogue import Step, evaluate
 from mcugen.ir import Array
-from mcugen.ranges import Range, follow, lowest_bit
+from mcugen.numerics.align import Align
+from mcugen.numerics.epilogue import Step, evaluate
+from mcugen.numerics.ranges import Range, follow, lowest_bit
 
 F = np.float32
 

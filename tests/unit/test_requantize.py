@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mcugen.epilogue import Epilogue, Fixed, Step, Threshold, evaluate, fixed_codes
 from mcugen.ir import Graph, Node, TensorType
+from mcugen.numerics.epilogue import Epilogue, Fixed, Step, Threshold, evaluate, fixed_codes
+from mcugen.numerics.requantize import requantize
 from mcugen.quantizers import parse
-from mcugen.requantize import requantize
 
 CHANNELS = 24
 

@@ -14,9 +14,9 @@ from mcugen.cli import main
 from mcugen.commands.common import progress_text
 from mcugen.engines.simulated_port import SimulatedPort
 from mcugen.errors import McugenError
-from mcugen.frames import decode
-from mcugen.messages import Type
 from mcugen.pipeline import Compiled
+from mcugen.protocol.frames import decode
+from mcugen.protocol.messages import Type
 from mcugen.toolchain import Image
 from tests.unit.model_files import write_h5
 from tests.unit.test_cli import sample

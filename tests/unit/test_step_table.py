@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mcugen.numerics.step_table import float_to_ordered, ordered_to_float, step_table
 from mcugen.quantizers import parse
-from mcugen.step_table import float_to_ordered, ordered_to_float, step_table
 
 
 @pytest.mark.parametrize("text", ["quantized_hswish(6,2,alpha=1)", "quantized_hswish(5,2,1)", "quantized_sigmoid(5)",

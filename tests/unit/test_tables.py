@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from mcugen.boards import load_board
-from mcugen.body import Body, share_tables, tables_bytes
 from mcugen.budget import constants_bytes, distinct_constants
+from mcugen.codegen.body import Body, share_tables, tables_bytes
+from mcugen.codegen.narrow import Narrow, Pair
+from mcugen.codegen.stage import Table
 from mcugen.ir import Int
-from mcugen.narrow import Narrow, Pair
+from mcugen.numerics.requantize import _roundest
 from mcugen.pipeline import compile_graph, integer_graph
-from mcugen.requantize import _roundest
-from mcugen.stage import Table
 
 MODELS = Path(__file__).parents[2] / "examples" / "faces"
 CASES = {

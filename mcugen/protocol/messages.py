@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mcugen.frames import BrokenFrame
+from mcugen.protocol.frames import BrokenFrame
 
 
 class Type(IntEnum):

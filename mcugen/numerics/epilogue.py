@@ -1,6 +1,6 @@
 """What happens to an accumulator before it is stored: QKeras's own float32 steps, and integer forms proved equal to them.
 
-The steps are the meaning. `Fixed`, `Threshold` and `Raw` are faster integer forms that `mcugen.requantize` attaches
+The steps are the meaning. `Fixed`, `Threshold` and `Raw` are faster integer forms that `mcugen.numerics.requantize` attaches
 where it has proved them equal; rounding rules: docs/numerics.md. The C twin is templates/output.c.j2.
 """
 
@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mcugen.align import Align
 from mcugen.ir import Array, Float, Int
+from mcugen.numerics.align import Align
+from mcugen.numerics.step_table import StepTable, step_table
 from mcugen.quantizers import Quantizer
-from mcugen.step_table import StepTable, step_table
 
 
 @dataclass(frozen=True)

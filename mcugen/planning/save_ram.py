@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mcugen.bands import RowFused, fuse_rows
 from mcugen.ir import Graph
 from mcugen.ops.base import Call
+from mcugen.planning.bands import RowFused, fuse_rows
 from mcugen.planning.buffers import make_buffers, needed
 from mcugen.select import kernels_for
 from mcugen.shapes import image

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mcugen.align import EXACT
-from mcugen.epilogue import Step
 from mcugen.ir import Array, Node, TensorType
+from mcugen.numerics.align import EXACT
+from mcugen.numerics.epilogue import Step
 
 Reals = NDArray[np.float64]
 

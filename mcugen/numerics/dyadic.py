@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcugen.epilogue import Fixed, Step
 from mcugen.ir import Array, Int, TensorType
+from mcugen.numerics.epilogue import Fixed, Step
 
 _EXACT = float(1 << 24)  # float32 holds all multiples of its grid up to this many
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcugen.epilogue import Step
 from mcugen.ir import Array, TensorType
+from mcugen.numerics.epilogue import Step
 
 _LARGEST = 2.0**40  # of constants, so that nothing overflows or leaves the normal floats; sums are below 2^31
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mcugen.stage import Table
+from mcugen.codegen.stage import Table
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mcugen.align import EXACT, Align
-from mcugen.epilogue import Epilogue, Fixed, Step
 from mcugen.ir import Graph, Node
+from mcugen.numerics.align import EXACT, Align
+from mcugen.numerics.epilogue import Epilogue, Fixed, Step
+from mcugen.numerics.ranges import Range, follow, of_sums, of_type, power_of_two
+from mcugen.numerics.step_table import float_to_ordered, ordered_to_float
 from mcugen.quantizers import Quantizer, activations
-from mcugen.ranges import Range, follow, of_sums, of_type, power_of_two
-from mcugen.step_table import float_to_ordered, ordered_to_float
 
 FLOAT32_INTEGERS = EXACT
 # Quantizers whose result is not x + (q - x), or whose x is clipped to the grid first.

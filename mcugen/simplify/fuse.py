@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcugen.epilogue import Epilogue, Step
 from mcugen.ir import Graph, Node
+from mcugen.numerics.epilogue import Epilogue, Step
 
 _HOSTS = ("conv2d", "depthwise", "avgpool", "map")
 

@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from mcugen.align import Align
-from mcugen.epilogue import Epilogue
 from mcugen.ir import Int, Node
-from mcugen.requantize import _MAX_LEVELS, _Chain, _monotone
+from mcugen.numerics.align import Align
+from mcugen.numerics.epilogue import Epilogue
+from mcugen.numerics.requantize import _MAX_LEVELS, _Chain, _monotone
 
 POST = 16  # the fraction fills a halfword, so that two are compared at once
 NEVER = 1 << POST

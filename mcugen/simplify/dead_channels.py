@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcugen.align import EXACT, Align
-from mcugen.epilogue import Epilogue, Step, evaluate
 from mcugen.ir import Array, Float, Graph, Int, Node, TensorType
+from mcugen.numerics.align import EXACT, Align
+from mcugen.numerics.epilogue import Epilogue, Step, evaluate
+from mcugen.numerics.requantize import _monotone
 from mcugen.ops import OPERATORS
-from mcugen.requantize import _monotone
 
 _TIED = ("depthwise", "maxpool", "avgpool", "map", "pad", "resize", "reshape")  # input and output have the same channels
 _WHOLE = {"words": 32}  # channels that are stored, and computed, together; elsewhere 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mcugen.epilogue import Epilogue, Threshold
 from mcugen.ir import Graph, Node, TensorType
+from mcugen.numerics.epilogue import Epilogue, Threshold
 
 
 def absorb_signs(graph: Graph) -> Graph:

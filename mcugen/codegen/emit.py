@@ -13,14 +13,14 @@ import jinja2
 import numpy as np
 
 from mcugen import __version__
-from mcugen.body import Body, share_functions, share_tables, tables_bytes
+from mcugen.codegen.body import Body, share_functions, share_tables, tables_bytes
+from mcugen.codegen.stage import Table, c_float, make_stage
 from mcugen.errors import McugenError
 from mcugen.ir import Graph, Node, TensorType
 from mcugen.ops.base import Call
 from mcugen.plan import Plan
 from mcugen.resources import data_dir
 from mcugen.shapes import image
-from mcugen.stage import Table, c_float, make_stage
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
-from mcugen.frames import PROTOCOL_VERSION, Frame, FrameReader, encode
-from mcugen.messages import REPLY, Code, Type
+from mcugen.protocol.frames import PROTOCOL_VERSION, Frame, FrameReader, encode
+from mcugen.protocol.messages import REPLY, Code, Type
 
 ATTEMPTS = 4
 ATTEMPT_FACTOR = 2**ATTEMPTS - 1

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mcugen.epilogue import Epilogue, Fixed, Raw, Step, Threshold
-from mcugen.fold_scales import fold_scales
+from mcugen.codegen.narrow import Narrow, Pair
 from mcugen.ir import Array, Node, TensorType
-from mcugen.narrow import Narrow, Pair
+from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold
+from mcugen.simplify.fold_scales import fold_scales
 
 
 @dataclass(frozen=True)

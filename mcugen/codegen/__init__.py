@@ -1,0 +1,1 @@
+"""Calls and plan to the texts of model.h and model.c."""

@@ -1,0 +1,1 @@
+"""Graphs to smaller graphs with the same outputs."""
