@@ -23,7 +23,8 @@ def draw_blocks(study: Study, path: Path) -> None:
     names = [block.name for block in study.blocks]
     for index, bits in enumerate(sorted({bits for _, bits in study.single}, reverse=True)):
         found = [(place, _shown(study.single[name, bits])) for place, name in enumerate(names) if (name, bits) in study.single]
-        above.plot(*zip(*found, strict=True), marker=MARKS[index % 6], color=COLOURS[index % 6], label=f"{bits} bit{'s' * (bits > 1)}")
+        label = f"{bits} bits" if bits > 1 else "1 bit"
+        above.plot(*zip(*found, strict=True), marker=MARKS[index % 6], color=COLOURS[index % 6], label=label)
     above.axhline(_shown(study.float_score), color="0.5", linestyle="--", label="float")
     above.set(ylabel=_label(study), title="one block quantized, the rest float")
     above.legend(fontsize=8)
