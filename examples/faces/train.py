@@ -5,7 +5,7 @@
 With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epochs 0`` quantizes them as they are
 (post-training quantization); more epochs train on, with --fine-tune at once at the full margin and with the statistics
 of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5). ``--teacher FILE.h5`` adds
-knowledge distillation: the embedding of every augmented image is drawn to the teacher's.
+knowledge distillation: the cosines between the images of a batch are drawn to the teacher's.
 
 An ArcFace head (dropped afterwards) separates the persons with two images or more. All persons of folds 1 and 2 of
 ``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the other, both
@@ -50,7 +50,7 @@ SCALE = 30.0  # of the cosines in the ArcFace logits
 MARGIN = 0.3  # radians
 MARGIN_EPOCHS = 8  # over which the margin rises from zero
 SCORE_EVERY = 3  # epochs
-DISTILLATION = 10.0  # weight of 1 - cos(embedding, teacher's embedding)
+DISTILLATION = 100.0  # weight of the squared differences of cosines
 CALIBRATION_IMAGES = 256  # for the ranges of activations
 CALIBRATION_BATCHES = 30  # for the statistics of normalizations
 NETWORKS = networks.NETWORKS | mobilefacenet.NETWORKS
@@ -188,9 +188,13 @@ def imitated(teacher: Model, images: Tensor) -> Tensor:
 
 
 def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
-    """Mean of 1 - cosine between the embeddings and the teacher's, weighted."""
-    cosine = tf.reduce_sum(tf.nn.l2_normalize(embeddings, axis=1) * tf.nn.l2_normalize(wanted, axis=1), axis=1)
-    return DISTILLATION * (1.0 - tf.reduce_mean(cosine))
+    """Mean squared difference between the cosines of every two images by the network and by the teacher, weighted.
+
+    Angles between images, not the embeddings themselves: the two networks need not agree on directions (Tung and Mori,
+    "Similarity-Preserving Knowledge Distillation", ICCV 2019).
+    """
+    own, teachers = (tf.nn.l2_normalize(each, axis=1) for each in (embeddings, wanted))
+    return DISTILLATION * tf.reduce_mean(tf.square(own @ tf.transpose(own) - teachers @ tf.transpose(teachers)))
 
 
 def build(args: argparse.Namespace, data: Data) -> tuple[Model, Model]:
