@@ -165,31 +165,34 @@ def parse_json(text: Any, node: str) -> Any:
     if not isinstance(config, dict) or set(config) - TOP_KEYS:
         raise McugenError(node, "the model's config has unknown parts", "save the model with tf_keras")
     config.pop("compile_config", None)
-    waiting: list[tuple[Any, int]] = [(config, 0)]
+    waiting: list[tuple[Any, int, str]] = [(config, 0, node)]
     while waiting:
-        item, depth = waiting.pop()
+        item, depth, inside = waiting.pop()
         if depth > MAX_JSON_DEPTH:
             raise McugenError(node, "the model's config nests too deeply", "flatten the model")
         if isinstance(item, dict):
-            check_object(item, node)
+            inside = item["name"][:80] if isinstance(item.get("name"), str) else inside
+            check_object(item, inside)
         children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-        waiting += [(child, depth + 1) for child in children]
+        waiting += [(child, depth + 1, inside) for child in children]
     return config
 
 
 def check_object(item: dict[str, Any], node: str) -> None:
-    """Refuse an object of the config that names a module outside Keras and QKeras, or code."""
-    name = item.get("name") if isinstance(item.get("name"), str) else node
+    """Refuse an object of the config of `node` that names a module outside Keras and QKeras, or code."""
     module, class_name = item.get("module"), item.get("class_name")
+    if (module, class_name) == ("builtins", "function"):  # what QKeras's pooling layers make of activation="relu"
+        fact = f"its function {str(item.get('config'))[:40]!r} was saved as code, which QKeras cannot load either"
+        raise McugenError(node, fact, "leave the activation out and put a QActivation behind the layer")
     if str(module).startswith("keras.src") and module not in MODULES:
         fact = "the model was saved by Keras 3"
-        raise McugenError(str(name)[:80], fact, "build and save it with tf_keras and QKeras 0.9.0")
+        raise McugenError(node, fact, "build and save it with tf_keras and QKeras 0.9.0")
     if module is not None and module not in MODULES:
         fact = f"the file names the module {str(module)[:60]!r}"
-        raise McugenError(str(name)[:80], fact, "use only layers of Keras and QKeras")
+        raise McugenError(node, fact, "use only layers of Keras and QKeras")
     if class_name in EXECUTABLE and (class_name != "function" or item.get("module") is not None):
         fact = f"the file contains a {class_name}, which may hold code and is never executed"
-        raise McugenError(str(name)[:80], fact, "use only layers of Keras and QKeras")
+        raise McugenError(node, fact, "use only layers of Keras and QKeras")
 
 
 def build(config: Any, found: hdf5.Contents, read: Any, digest: str) -> Network:

@@ -81,6 +81,11 @@ def test_shapes(class_name: str, shape: tuple[int, ...], config: Json, result: t
 
 REFUSED: list[tuple[str, Json, str]] = [
     ("Lambda", one_layer("Lambda", function="x"), "never executed"),
+    (
+        "function of a pooling layer",
+        one_layer("QAveragePooling2D", activation={"module": "builtins", "class_name": "function", "config": "relu"}),
+        "it: its function 'relu' was saved as code",
+    ),
     ("unknown class", one_layer("Attention"), "'Attention' is not supported"),
     ("TFOpLambda", one_layer("TFOpLambda", function="math.add"), "bare TensorFlow"),
     ("QAdaptiveActivation", one_layer("QAdaptiveActivation", activation="quantized_relu"), "range"),
