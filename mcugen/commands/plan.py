@@ -32,6 +32,12 @@ def plan(
     calls, found = compiled.calls, compiled.plan
     names = [call.node.name for call in calls]
     summary = describe(found, names) | {"flash": flash_by_layer(calls), "chains": chains(calls)}
+    summary["next"] = smaller(compiled, goal)
+    save_json(json_path, summary)
+    if picture is not None:
+        from mcugen.commands.pictures import draw_plan
+
+        draw_plan(found, names, picture)
     rows = [
         (", ".join(p.buffer.tensors), p.bank, p.offset, p.buffer.bytes, _time(p.buffer.first, names), _time(p.buffer.last, names))
         for p in sorted(found.places, key=lambda p: (p.buffer.first, p.bank, p.offset))
@@ -50,13 +56,7 @@ def plan(
     )
     peak = summary["peak"]
     click.echo(f"peak at {peak['at']}: " + ", ".join(f"{t} {b:,}" for t, b in peak["tensors"].items()))
-    summary["next"] = smaller(compiled, goal)
     click.echo(summary["next"])
-    save_json(json_path, summary)
-    if picture is not None:
-        from mcugen.commands.pictures import draw_plan
-
-        draw_plan(found, names, picture)
     return 0
 
 
