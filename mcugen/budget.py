@@ -42,7 +42,7 @@ def distinct_constants(calls: Sequence[Call]) -> list[tuple[Call, list[Constant]
     known: set[tuple[str, bytes]] = set()
     found = []
     for call in calls:
-        mine = {(c.c_type, c.values.tobytes()): c for c in call.constants}
+        mine = {constant.content: constant for constant in call.constants}
         found.append((call, [constant for content, constant in mine.items() if content not in known]))
         known.update(mine)
     return found

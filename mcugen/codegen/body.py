@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mcugen.codegen.stage import Table
+from mcugen.codegen.stage import declaration
+from mcugen.ops.base import Constant
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,11 @@ class Body:
     """One call in C: a line of comment, its constant tables, its functions."""
 
     comment: str
-    tables: tuple[Table, ...]
+    tables: tuple[Constant, ...]
     text: str
 
     def __str__(self) -> str:
-        return "".join([self.comment, *(table.declaration for table in self.tables), self.text])
+        return "".join([self.comment, *map(declaration, self.tables), self.text])
 
     def meaning(self, name: str) -> str:
         """Tables and functions without the call's C name."""
@@ -37,7 +38,7 @@ def share_functions(bodies: Mapping[str, Body], names: Mapping[str, str]) -> tup
 
 def share_tables(bodies: Sequence[Body]) -> list[Body]:
     """Each table once, where it is used first, aligned as its strictest user asks."""
-    first: dict[tuple[str, bytes], Table] = {}
+    first: dict[tuple[str, bytes], Constant] = {}
     stands_for: dict[str, str] = {}
     for table in (table for body in bodies for table in body.tables):
         known = first.setdefault(table.content, table)
@@ -51,7 +52,7 @@ def tables_bytes(bodies: Iterable[Body]) -> int:
     return sum(table.values.nbytes for body in bodies for table in body.tables)
 
 
-def _with_tables(body: Body, kept: Mapping[str, Table], stands_for: Mapping[str, str]) -> Body:
+def _with_tables(body: Body, kept: Mapping[str, Constant], stands_for: Mapping[str, str]) -> Body:
     tables = tuple(kept[table.name] for table in body.tables if table.name in kept)
     text = body.text
     for table in body.tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mcugen import __version__
 from mcugen.codegen.body import Body, share_functions, share_tables, tables_bytes
-from mcugen.codegen.stage import Table, c_float, make_stage
+from mcugen.codegen.stage import c_float, make_stage
 from mcugen.errors import McugenError
 from mcugen.ir import Graph, Node, TensorType
 from mcugen.ops.base import Call
@@ -128,7 +128,7 @@ def _render(env: jinja2.Environment, call: Call, name: str) -> Body:
     for part, source, argument in zip(context.get("parts", ()), sources, _inputs(sources), strict=False):
         part["load"] = _element(source, argument, "pixel", "c")
     text = _template(env, f"kernels/{call.kernel.template}", context)
-    tables = [Table(f"{name}_{c.name}", c.c_type, c.values, c.align) for c in call.constants]
+    tables = [replace(constant, name=f"{name}_{constant.name}") for constant in call.constants]
     tables += [table for table in (stage.tables if stage else ()) if re.search(rf"\b{table.name}\b", text)]
     return Body(f"/* {node.name}: {node.op}, kernel {call.kernel.name} */\n", tuple(tables), text)
 

@@ -4,39 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from mcugen.codegen.narrow import Narrow, Pair
 from mcugen.ir import Array, Node, TensorType
 from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold
+from mcugen.numerics.narrow import Narrow, Pair, c_int
+from mcugen.ops.base import Constant
 from mcugen.simplify.fold_scales import fold_scales
-
-
-@dataclass(frozen=True)
-class Table:
-    """A constant array in C, `values` of any type, alignment in bytes."""
-
-    name: str
-    c_type: str
-    given: Array
-    align: int = 4
-
-    @cached_property
-    def values(self) -> Array:
-        """Flat, in the type they have in C."""
-        return self.given.reshape(-1).astype(np.float32 if self.c_type == "float" else self.c_type.removesuffix("_t"))
-
-    @property
-    def content(self) -> tuple[str, bytes]:
-        """Equal where the bytes in flash are and C reads them alike."""
-        return self.c_type, self.values.tobytes()
-
-    @property
-    def declaration(self) -> str:
-        text = c_values(self.values)
-        return f"static const {self.c_type} {self.name}[{self.values.size}] MCU_ALIGN({self.align}) = {{\n{text}\n}};\n"
 
 
 @dataclass(frozen=True)
@@ -52,7 +27,7 @@ class Stage:
     acc_type: str
     value_type: str
     parameters: str
-    tables: tuple[Table, ...]
+    tables: tuple[Constant, ...]
     steps: tuple[str, ...]
     body: tuple[str, ...]
 
@@ -74,7 +49,7 @@ def make_stage(node: Node, sources: Sequence[TensorType], name: str, asked: Arra
         names.append("count")
     acc_type = "float" if sources[0].kind == "float" else "int64_t" if node.wide else "int32_t"
     value_type = "float" if node.type.kind == "float" else "int32_t"
-    tables: list[Table] = []
+    tables: list[Constant] = []
     steps: tuple[str, ...] = ()
     needs_float = form is None or (isinstance(form, Fixed) and not form.proved.all())
     if needs_float:
@@ -97,7 +72,7 @@ def operand_type(kind: TensorType) -> str:
     return "float" if kind.kind == "float" else "int32_t"
 
 
-def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[Table]) -> tuple[str, ...]:
+def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[Constant]) -> tuple[str, ...]:
     if isinstance(form, Raw):
         factor, bias = _numbers(tables, f"{name}_out_factor", form.factor), _numbers(tables, f"{name}_out_bias", form.bias)
         return (f"return acc * {factor} + {bias};",)
@@ -114,7 +89,7 @@ def _body(form: object, name: str, epilogue: Epilogue, call: str, tables: list[T
         count = int(np.count_nonzero(~form.proved))
         lines.append(f"if ({name}_slot[c] != {np.iinfo(_slot_type(count)).max}) return {call};")
     pair = Pair.of(form.mult, form.offset)
-    tables += [Table(c.name, c.c_type, c.values) for c in pair.constants(f"{name}_out_line")]
+    tables += pair.constants(f"{name}_out_line")
     mult, offset = (pair.at(which, f"{name}_out_line", "c") for which in (0, 1))
     total = f"{offset} + mcu_scale(acc, {1 << form.pre}, {mult})"
     if form.residual_shift is not None and epilogue.residual is not None:
@@ -128,24 +103,24 @@ def _slot_type(count: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if count < 256 else np.uint16
 
 
-def _numbers(tables: list[Table], name: str, values: Array) -> str:
+def _numbers(tables: list[Constant], name: str, values: Array) -> str:
     """An expression for channel c's whole number, from the narrowest table; a literal where all channels agree."""
     narrow = Narrow.of(values)
-    tables += [Table(c.name, c.c_type, c.values) for c in narrow.constants(name)]
+    tables += narrow.constants(name)
     return narrow.at(name, "c")
 
 
-def _entry(tables: list[Table], name: str, values: Array, index: str) -> str:
+def _entry(tables: list[Constant], name: str, values: Array, index: str) -> str:
     """An expression for a channel's float; a literal where all channels agree."""
     flat = np.asarray(values).reshape(-1)
     if (flat == flat[0]).all():
         return c_float(float(flat[0]))
-    tables.append(Table(name, "float", flat))
+    tables.append(Constant(name, "float", flat))
     return f"{name}[{index}]"
 
 
 def _float_steps(
-    epilogue: Epilogue, kind: TensorType, sources: Sequence[TensorType], name: str, chosen: Array | None, tables: list[Table]
+    epilogue: Epilogue, kind: TensorType, sources: Sequence[TensorType], name: str, chosen: Array | None, tables: list[Constant]
 ) -> tuple[str, ...]:
     """C statements on `v`, one rounding each; constants only of the `chosen` channels (all if None)."""
     index = "c"
@@ -154,7 +129,7 @@ def _float_steps(
         of = _slot_type(chosen.size)
         slots = np.full(kind.channels, np.iinfo(of).max, of)
         slots[chosen] = np.arange(chosen.size)
-        tables.append(Table(f"{name}_slot", f"{np.dtype(of).name}_t", slots))
+        tables.append(Constant(f"{name}_slot", f"{np.dtype(of).name}_t", slots))
         index = f"{name}_slot[c]"
     steps, factor = fold_scales(epilogue.steps, sources)
     for number, step in enumerate(steps):
@@ -173,7 +148,7 @@ def _float_steps(
 
 
 def _statement(
-    step: Step, operands: Sequence[TensorType], name: str, index: str, chosen: Array | None, tables: list[Table]
+    step: Step, operands: Sequence[TensorType], name: str, index: str, chosen: Array | None, tables: list[Constant]
 ) -> str:
     sign = {"mul": "*", "div": "/", "add": "+", "sub": "-"}.get(step.kind.removesuffix("_tensor"), "")
     if step.kind == "div_count":
@@ -197,12 +172,12 @@ def _statement(
     return f"v = v >= 0.0f ? v : v * {text};" if step.kind == "slope" else f"v = v {sign} {text};"
 
 
-def _quantize(step: Step, kind: TensorType, name: str, tables: list[Table], scaled: bool) -> str:
+def _quantize(step: Step, kind: TensorType, name: str, tables: list[Constant], scaled: bool) -> str:
     bit = " > 0" if kind.bipolar else ""
     return f"return {_codes(step, kind.lo, kind.hi, name, tables, scaled)}{bit};"
 
 
-def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table], scaled: bool = False) -> str:
+def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Constant], scaled: bool = False) -> str:
     """The expression for v's code, between lo and hi; scaled: v needs only to be rounded."""
     table = step.table
     if step.rounding is not None:
@@ -212,17 +187,13 @@ def _codes(step: Step, lo: int, hi: int, name: str, tables: list[Table], scaled:
     assert table is not None
     if not table.breakpoints.size:
         return f"{int(table.codes[0])}"
-    tables.append(Table(f"{name}_breaks", "float", table.breakpoints))
+    tables.append(Constant(f"{name}_breaks", "float", table.breakpoints))
     count = f"mcu_count_below(v, {name}_breaks, {table.breakpoints.size})"
     if (np.diff(table.codes) == 1).all():
         return f"({int(table.codes[0])} + {count})"
     codes = Narrow.of(table.codes, shifts=False)
-    tables += [Table(c.name, c.c_type, c.values) for c in codes.constants(f"{name}_codes")]
+    tables += codes.constants(f"{name}_codes")
     return codes.at(f"{name}_codes", count)
-
-
-def c_int(value: int) -> str:
-    return "INT32_MIN" if value == -(1 << 31) else f"({value})" if value < 0 else str(value)
 
 
 def c_float(value: float) -> str:
@@ -231,9 +202,8 @@ def c_float(value: float) -> str:
     return f"({text})" if value < 0 else text
 
 
-def c_values(values: Array, per_line: int = 12) -> str:
-    """Array elements as C initialisers, several a line."""
-    flat = values.reshape(-1)
-    texts = [c_float(float(v)) if flat.dtype.kind == "f" else c_int(int(v)) for v in flat]
-    rows = (", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line))
-    return ",\n".join(f"    {row}" for row in rows)
+def declaration(table: Constant, per_line: int = 12) -> str:
+    """The table as a C array, several elements a line."""
+    texts = [c_float(float(v)) if table.c_type == "float" else c_int(int(v)) for v in table.values]
+    rows = ",\n".join("    " + ", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line))
+    return f"static const {table.c_type} {table.name}[{len(texts)}] MCU_ALIGN({table.align}) = {{\n{rows}\n}};\n"

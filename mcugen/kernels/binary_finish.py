@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.codegen.narrow import Pair
 from mcugen.ir import Array, Node, TensorType
 from mcugen.kernels.binary_pack import LANES
 from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Threshold
+from mcugen.numerics.narrow import Pair
 from mcugen.ops.base import Constant
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcugen.codegen.narrow import Pair
 from mcugen.ir import Array, Int, Node, TensorType
 from mcugen.kernels.int8_pack import eight_bits
 from mcugen.numerics.epilogue import Epilogue, Fixed
 from mcugen.numerics.guard import POST, guard
+from mcugen.numerics.narrow import Pair
 
 REACH = 4095  # largest offset in a load, a store or an addition
 WIDEST = 255  # guard that MCU_ROW can compare with

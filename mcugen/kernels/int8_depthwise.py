@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.codegen.narrow import Pair
 from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.finish import Finish, finish_of
 from mcugen.kernels.int8_pack import bias_table, biased, takes, whole_image
+from mcugen.numerics.narrow import Pair
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place
 from mcugen.ops.overlap import row_lead

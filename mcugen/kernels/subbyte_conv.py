@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.codegen.narrow import Narrow
 from mcugen.ir import Int, Node, TensorType
 from mcugen.kernels.subbyte_finish import finish_line, finish_params
 from mcugen.kernels.subbyte_pack import EIGHT, SIXTEEN, pack_fields, pack_nested, padded, parts_of
+from mcugen.numerics.narrow import Narrow
 from mcugen.numerics.packing import weight_bits
 from mcugen.ops.base import Constant, Kernel
 from mcugen.ops.conv2d import geometry, residual_in_place

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mcugen.codegen.narrow import Pair
 from mcugen.ir import Node, TensorType
 from mcugen.numerics.epilogue import Epilogue, Fixed
+from mcugen.numerics.narrow import Pair
 
 
 def fixed_form(node: Node, sources: Sequence[TensorType]) -> Fixed | None:

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcugen.codegen.narrow import Pair
 from mcugen.ir import Array, Float, Graph, Int, Node
 from mcugen.numerics.align import Align
 from mcugen.numerics.dyadic import dyadic
 from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold, evaluate
+from mcugen.numerics.narrow import Pair
 
 _SUMMING = ("conv2d", "depthwise", "avgpool", "map")
 _MAX_LEVELS = 1 << 9

@@ -16,13 +16,22 @@ from mcugen.resources import data_dir
 
 @dataclass(frozen=True)
 class Constant:
-    """A table in flash: C element type, values (flattened on emission), alignment in bytes, what it counts as."""
+    """A table in flash: C element type, values (made flat and of that type), alignment in bytes, what it counts as."""
 
     name: str
     c_type: str
     values: Array
     align: int = 4
     role: str = "tables"  # "weights" or "tables" in the budget
+
+    def __post_init__(self) -> None:
+        kind = np.float32 if self.c_type == "float" else np.dtype(self.c_type.removesuffix("_t"))
+        object.__setattr__(self, "values", self.values.reshape(-1).astype(kind))
+
+    @property
+    def content(self) -> tuple[str, bytes]:
+        """Equal where the bytes in flash are and C reads them alike: such tables are stored once."""
+        return self.c_type, self.values.tobytes()
 
 
 @cache

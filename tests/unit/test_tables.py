@@ -11,10 +11,10 @@ import pytest
 from mcugen.boards import load_board
 from mcugen.budget import constants_bytes, distinct_constants
 from mcugen.codegen.body import Body, share_tables, tables_bytes
-from mcugen.codegen.narrow import Narrow, Pair
-from mcugen.codegen.stage import Table
 from mcugen.ir import Int
+from mcugen.numerics.narrow import Narrow, Pair
 from mcugen.numerics.requantize import _roundest
+from mcugen.ops.base import Constant
 from mcugen.pipeline import compile_graph, integer_graph
 
 MODELS = Path(__file__).parents[2] / "examples" / "faces"
@@ -53,7 +53,7 @@ def test_pairs_read_back(first: str, second: str) -> None:
     count = min(len(CASES[first][0]), len(CASES[second][0]))
     values = [np.array(CASES[each][0][:count]) for each in (first, second)]
     pair = Pair.of(*values)
-    tables = {constant.name: constant.values.reshape(-1).astype(np.int64) for constant in pair.constants("t")}
+    tables = {constant.name: constant.values.astype(np.int64) for constant in pair.constants("t")}
     for which in (0, 1):
         assert [read(pair.at(which, "t", "c"), tables, c) for c in range(count)] == list(values[which])
     assert pair.bytes == sum(constant.values.nbytes for constant in pair.constants("t"))
@@ -71,9 +71,9 @@ def test_offsets_are_as_round_as_all_channels_can_be() -> None:
 
 
 def test_equal_tables_are_stored_once() -> None:
-    a, b, other = Table("m_a", "uint8_t", np.array([1, 2])), Table("m_b", "uint8_t", np.array([1, 2]), 8), np.array([1, 2])
+    a, b, other = Constant("m_a", "uint8_t", np.array([1, 2])), Constant("m_b", "uint8_t", np.array([1, 2]), 8), np.array([1, 2])
     bodies = share_tables([
-        Body("", (a,), "use(m_a);"), Body("", (b, Table("m_c", "int16_t", other)), "use(m_b, m_b2, m_c);"),
+        Body("", (a,), "use(m_a);"), Body("", (b, Constant("m_c", "int16_t", other)), "use(m_b, m_b2, m_c);"),
     ])  # fmt: skip
     assert tables_bytes(bodies) == 6
     assert [[(t.name, t.align) for t in body.tables] for body in bodies] == [[("m_a", 8)], [("m_c", 4)]]

@@ -44,8 +44,7 @@ class Narrow:
     def at(self, table: str, index: str) -> str:
         """C expression of a channel's value, an int32_t."""
         if self.literal:
-            value = int(self.stored[0])
-            return "INT32_MIN" if value == -(1 << 31) else f"({value})" if value < 0 else str(value)
+            return c_int(int(self.stored[0]))
         return f"{table}[{index}] * {1 << self.shift}" if self.shift else f"{table}[{index}]"
 
 
@@ -78,6 +77,11 @@ class Pair:
         """C expression of number 0 or 1 of a channel."""
         number = self.second if which else self.first
         return number.at(table, f"2 * ({index}) + {which}") if self.joined else number.at(f"{table}{which}", index)
+
+
+def c_int(value: int) -> str:
+    """C literal of an int32_t."""
+    return "INT32_MIN" if value == -(1 << 31) else f"({value})" if value < 0 else str(value)
 
 
 def trailing_zeros(values: Int) -> int:
