@@ -55,10 +55,9 @@ def build(
     """
     limits = limits or Limits()
     check_folder(folder)
-    check_estimate(compiled.calls, compiled.plan, compiled.board, limits)
     with _beside(folder) as temporary:
         work = Path(temporary) / "build"
-        image = link(compiled, work, toolchain)
+        image = link(compiled, work, toolchain, limits)
         sizes = layer_sizes(compiled.calls, compiled.sources.steps, compiled.plan, load_symbols(image.elf))
         report = make_report(compiled, image, sizes, limits)
         try:
@@ -72,9 +71,9 @@ def build(
     return Built(folder, image, report)
 
 
-def link(compiled: Compiled, folder: Path, toolchain: str = "auto") -> Image:
-    """firmware.elf and firmware.bin in `folder`; over-full memories raise CheckFailed."""
-    check_estimate(compiled.calls, compiled.plan, compiled.board, Limits())
+def link(compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None) -> Image:
+    """firmware.elf and firmware.bin in `folder`; over-full memories, and estimates beyond the limits, raise CheckFailed."""
+    check_estimate(compiled.calls, compiled.plan, compiled.board, limits or Limits())
     sources, plan = compiled.sources, compiled.plan
     banks = [(plan.bank_bytes(bank), bank) for bank in plan.banks]
     files = {**sources.files, "app.c": render_app(compiled.board, f"{sources.model}_model", banks, len(sources.steps))}
