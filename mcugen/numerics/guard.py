@@ -14,7 +14,7 @@ import numpy as np
 from mcugen.ir import Int, Node
 from mcugen.numerics.align import Align
 from mcugen.numerics.epilogue import Epilogue
-from mcugen.numerics.requantize import _MAX_LEVELS, _Chain, _monotone
+from mcugen.numerics.requantize import MAX_LEVELS, Chain, monotone
 
 POST = 16  # the fraction fills a halfword, so that two are compared at once
 NEVER = 1 << POST
@@ -60,13 +60,13 @@ def _guard(key: _Key) -> Guard | None:
     operands = any(step.kind.endswith("_tensor") for step in epilogue.steps)
     if epilogue.quantizer is None or isinstance(epilogue.quantizer, Align) or operands or node.type.bits != 8:
         return None
-    if not _monotone(epilogue.steps) or node.type.hi - node.type.lo >= _MAX_LEVELS:
+    if not monotone(epilogue.steps) or node.type.hi - node.type.lo >= MAX_LEVELS:
         return None
-    chain = _Chain(epilogue.steps, node.attrs["acc_lo"], node.attrs["acc_hi"])
-    lo, hi = chain._saturation(node.type.lo, node.type.hi)
+    chain = Chain(epilogue.steps, node.attrs["acc_lo"], node.attrs["acc_hi"])
+    lo, hi = chain.saturation(node.type.lo, node.type.hi)
     reach = int(np.maximum(np.abs(chain.lo), np.abs(chain.hi)).max())
     pre = max(0, 30 - reach.bit_length())
-    ideal = np.rint(chain._slope(node.type.scale) * 2.0 ** (POST + 32 - pre))
+    ideal = np.rint(chain.slope(node.type.scale) * 2.0 ** (POST + 32 - pre))
     usable = (np.abs(ideal) < 2.0**31) & (ideal * chain.rising >= 0)
     mult = np.where(usable, ideal, 0).astype(np.int64)
     levels = np.arange(lo + 1, hi + 1, dtype=np.int64)

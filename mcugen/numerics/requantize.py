@@ -18,7 +18,7 @@ from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold, eval
 from mcugen.numerics.narrow import Pair
 
 _SUMMING = ("conv2d", "depthwise", "avgpool", "map")
-_MAX_LEVELS = 1 << 9
+MAX_LEVELS = 1 << 9
 _FAR = np.int64(1) << 40
 _MOST = np.int64(1) << 30  # magnitude of an offset
 
@@ -47,24 +47,24 @@ def _requantize_node(node: Node, by_name: dict[str, Node]) -> Node:
     if operands and residual is None:
         return node
     other = by_name[node.inputs[residual.operand]].type if residual is not None else None
-    if not _monotone(epilogue.steps) or (other is not None and node.type.bipolar):
+    if not monotone(epilogue.steps) or (other is not None and node.type.bipolar):
         return node
-    chain = _Chain(epilogue.steps, lo, hi)
+    chain = Chain(epilogue.steps, lo, hi)
     if node.type.bipolar:
         return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=chain.bits())})
     if chain.bends():
         return node
     form = None
-    if node.type.hi - node.type.lo < _MAX_LEVELS and (other is None or (other.kind, other.scale) == ("int", node.type.scale)):
+    if node.type.hi - node.type.lo < MAX_LEVELS and (other is None or (other.kind, other.scale) == ("int", node.type.scale)):
         spread = (other.lo, other.hi) if other is not None else (0, 0)
         form = chain.fixed(node.type.lo, node.type.hi, spread, node.type.scale)
     if form is None or not form.proved.all():
         sources = [by_name[name].type for name in node.inputs]
-        form = dyadic(epilogue.steps, sources, lo, hi, chain._saturation(node.type.lo, node.type.hi)) or form
+        form = dyadic(epilogue.steps, sources, lo, hi, chain.saturation(node.type.lo, node.type.hi)) or form
     return node.but(attrs={**node.attrs, "epilogue": replace(epilogue, form=form)})
 
 
-def _monotone(steps: tuple[Step, ...]) -> bool:
+def monotone(steps: tuple[Step, ...]) -> bool:
     """Whether code(acc) is monotone for a fixed residual: slopes below zero and wavy quantizers are not."""
     slopes = all(step.kind != "slope" or bool(np.all(step.constant >= 0)) for step in steps)
     quantizers = [step.quantizer for step in steps if step.kind in ("codes", "quantize")]
@@ -85,7 +85,7 @@ def _raw(epilogue: Epilogue, step: float, lo: Int) -> Raw | None:
     return Raw(whole[0], whole[1])
 
 
-class _Chain:
+class Chain:
     """The steps seen as a function of (channel, acc), with a residual's value held fixed.
 
     Arrays are (levels, channels); acc runs in the direction in which codes rise.
@@ -126,9 +126,9 @@ class _Chain:
 
     def fixed(self, lo: int, hi: int, spread: tuple[int, int], step: float) -> Fixed | None:
         """Searches mult and offset; `spread` is the residual's range of codes (on the output's own grid)."""
-        lo, hi = self._saturation(lo, hi)
+        lo, hi = self.saturation(lo, hi)
         levels, marks, proved = self._levels(lo, hi, spread, step)
-        slope = self._slope(step)
+        slope = self.slope(step)
         steepest, reach = float(np.max(np.abs(slope))), int(np.maximum(np.abs(self.lo), np.abs(self.hi)).max())
         top = steepest * reach + float(np.abs(levels).max(initial=0)) + max(abs(s) for s in spread)
         pre = max(0, 30 - reach.bit_length())
@@ -151,12 +151,12 @@ class _Chain:
         last = [i for i, step in enumerate(self.steps) if step.kind not in ("clip", "quantize")]
         return last[-1] + 1 if last else 0
 
-    def _saturation(self, lo: int, hi: int) -> tuple[int, int]:
+    def saturation(self, lo: int, hi: int) -> tuple[int, int]:
         """The codes at which the last steps saturate: a ReLU before a signed quantizer raises `lo` to 0."""
         ends = evaluate(self.steps[self._tail() :], np.array([-1e30, 1e30], np.float32))
         return max(lo, int(ends[0])), min(hi, int(ends[1]))
 
-    def _slope(self, step: float) -> Array:
+    def slope(self, step: float) -> Array:
         """Levels per unit of acc, float64 per channel: the product of the multipliers."""
         slope = np.full(self.lo.shape, 1.0 / step)
         for each in self.steps:
@@ -175,7 +175,7 @@ class _Chain:
             levels = np.arange(lo + 1, hi + 1, dtype=np.int64)
             return levels, self.thresholds(levels), np.ones(self.lo.shape, bool)
         levels = np.arange(lo + 1 - spread[1], hi + 1 - spread[0], dtype=np.int64)
-        wide = _Chain(self._unclipped(step), self.lo, self.hi)
+        wide = Chain(self._unclipped(step), self.lo, self.hi)
         wide.rising, wide.start, wide.stop = self.rising, self.start, self.stop
         marks = wide.thresholds(levels)
         proved = np.ones(self.lo.shape, bool)
@@ -210,7 +210,7 @@ class _Search:
     The room for the offset is concave in mult, so a ternary search finds the widest.
     """
 
-    def __init__(self, chain: _Chain, levels: Int, marks: Int, pre: int, post: int) -> None:
+    def __init__(self, chain: Chain, levels: Int, marks: Int, pre: int, post: int) -> None:
         self.goal = (levels << post)[:, None]
         self.reached, self.missed = (marks * chain.rising) << pre, ((marks - 1) * chain.rising) << pre
         self.has_reached, self.has_missed = marks <= chain.stop, marks > chain.start

@@ -14,7 +14,7 @@ import numpy as np
 from mcugen.ir import Array, Float, Graph, Int, Node, TensorType
 from mcugen.numerics.align import EXACT, Align
 from mcugen.numerics.epilogue import Epilogue, Step, evaluate
-from mcugen.numerics.requantize import _monotone
+from mcugen.numerics.requantize import monotone
 from mcugen.ops import OPERATORS
 
 _TIED = ("depthwise", "maxpool", "avgpool", "map", "pad", "resize", "reshape")  # input and output have the same channels
@@ -91,8 +91,8 @@ class _Channels:
         varying = np.where(self._foldable(node)[:, None], 0, node.attrs["weights"])
         ends = np.stack(OPERATORS["conv2d"].bounds(varying, source)) + _share(node, self._folded(node))
         made = evaluate(epilogue.steps, ends.astype(np.float32))
-        monotone = isinstance(epilogue.quantizer, Align) or (epilogue.quantizer is not None and _monotone(epilogue.steps))
-        return np.where((ends[0] == ends[1]) | (monotone & (made[0] == made[1])), made[0], np.nan)
+        ordered = isinstance(epilogue.quantizer, Align) or (epilogue.quantizer is not None and monotone(epilogue.steps))
+        return np.where((ends[0] == ends[1]) | (ordered & (made[0] == made[1])), made[0], np.nan)
 
     def _foldable(self, node: Node) -> Array:
         """bool (channels,): inputs of a convolution that are constant, and 0 where it pads."""

@@ -16,7 +16,7 @@ from mcugen.ir import Array, Layer, Network, Node, TensorType
 from mcugen.kernels import BINARY
 from mcugen.kernels.binary_pack import groups_of_codes, groups_of_words, pack_tables
 from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, Threshold
-from mcugen.numerics.requantize import _Chain
+from mcugen.numerics.requantize import Chain
 from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
@@ -144,7 +144,7 @@ def _stage(case: Case, rng: Any, channels: int, terms: int) -> tuple[Epilogue, T
             Step("add_tensor", operand=1), Step("quantize", quantizer=parse(text, "act")),
         )  # fmt: skip
         reach = np.full(channels, terms)
-        found = _Chain(steps, -reach, reach).fixed(*case.limits, (-128, 127), 1.0)
+        found = Chain(steps, -reach, reach).fixed(*case.limits, (-128, 127), 1.0)
         assert found is not None
         few = np.arange(channels) % max(3, channels // 2) > 0
         return Epilogue(steps, replace(found, proved=found.proved & few)), kind

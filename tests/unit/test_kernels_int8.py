@@ -15,7 +15,7 @@ from mcugen.kernels import INT8
 from mcugen.kernels.int8_pack import pack_pairs
 from mcugen.numerics.epilogue import Epilogue, Fixed, Raw, Step, evaluate
 from mcugen.numerics.guard import NEVER, POST, Guard, guard
-from mcugen.numerics.requantize import _Chain
+from mcugen.numerics.requantize import Chain
 from mcugen.ops.base import Kernel
 from mcugen.ops.conv2d import Conv2D
 from mcugen.ops.depthwise import Depthwise
@@ -140,7 +140,7 @@ def _stage(
         steps = (
             Step("mul", slope.astype(np.float32)), Step("add", bias), Step("quantize", quantizer=parse(text, "act")),
         )  # fmt: skip
-        form = _Chain(steps, acc_lo, acc_hi).fixed(*layer.limits, (0, 0), 1.0)
+        form = Chain(steps, acc_lo, acc_hi).fixed(*layer.limits, (0, 0), 1.0)
         assert form is not None
         return Epilogue(steps, replace(form, proved=form.proved & proved)), layer.limits
     if layer.stage.startswith("even"):
