@@ -37,9 +37,10 @@ MCU_INLINE void mcu_widen(
     }
 }
 
+/* By which two 16-bit codes become int16: those without a sign lose 2^15. */
 MCU_INLINE uint32_t mcu_flip(const int is_signed) { return is_signed ? 0u : 0x80008000u; }
 
-/* The same of 16-bit codes; those without a sign lose 2^15. */
+/* `runs` runs of n 16-bit codes to runs of int16 that begin `stride` elements apart. */
 MCU_INLINE void mcu_halves(
     int16_t *to, const void *from, int32_t runs, const int n, const int stride, const int is_signed)
 {
@@ -179,23 +180,20 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
     ".else\n .rept " #PAIRS " - 2\n" MCU_MORE(TERMS, STEP, "") ".endr\n .endif\n" \
     TERMS("smlad", MCU_SUMS, __VA_ARGS__, )
 
-/* NAME(x, w, low, high): sums of two channels over PAIRS >= 2 pairs of three pixels that begin STEP elements apart. */
-#define MCU_DOT3(NAME, STEP, PAIRS) \
+#define MCU_TERMS_OF_0 MCU_TERMS
+#define MCU_TERMS_OF_1 MCU_SPLIT_TERMS
+#define MCU_APART_0 \
+    "sub r4, r4, r7\n sub r3, r3, r6\n sub r2, r2, r5\n asr r4, r4, #8\n asr r3, r3, #8\n asr r2, r2, #8\n"
+#define MCU_APART_1
+/* NAME(x, w, low, high): sums of two channels over PAIRS >= 2 pairs of three pixels that begin STEP elements apart;
+ * SPLIT (0 or 1) words. */
+#define MCU_DOT3(NAME, STEP, PAIRS, SPLIT) \
     MCU_ASM void NAME( \
         MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
     { \
-        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(MCU_TERMS, STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
-            "ldr r9, [sp], #4\n sub r4, r4, r7\n sub r3, r3, r6\n sub r2, r2, r5\n" \
-            "asr r4, r4, #8\n asr r3, r3, #8\n asr r2, r2, #8\n" \
-            "stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
-    }
-/* The same of split words. */
-#define MCU_DOT3_SPLIT(NAME, STEP, PAIRS) \
-    MCU_ASM void NAME( \
-        MCU_ARG const int16_t *x, MCU_ARG const uint32_t *w, MCU_ARG int32_t low[3], MCU_ARG int32_t high[3]) \
-    { \
-        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" MCU_ALL(MCU_SPLIT_TERMS, STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
-            "ldr r9, [sp], #4\n stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
+        __asm__("push {r2-r11, lr}\n ldr r9, [r1], #4\n" \
+            MCU_ALL(MCU_TERMS_OF_##SPLIT, STEP, PAIRS, "", "", "", "ldr r8, [sp], #4") \
+            "ldr r9, [sp], #4\n" MCU_APART_##SPLIT "stm r8, {r5-r7}\n stm r9, {r2-r4}\n pop {r4-r11, pc}\n"); \
     }
 
 #define MCU_HIGH(R, PRE) \
@@ -287,15 +285,10 @@ MCU_INLINE int mcu_guards(int32_t acc, int32_t mult, int32_t offset, const mcu_f
 #define MCU_LOAD_ldrb uint8_t
 #define MCU_LOAD_ldrsb int8_t
 
-#define MCU_DOT3(NAME, STEP, PAIRS) \
+#define MCU_DOT3(NAME, STEP, PAIRS, SPLIT) \
     static void NAME(const int16_t *x, const uint32_t *w, int32_t low[3], int32_t high[3]) \
     { \
-        for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 0, low + i, high + i); \
-    }
-#define MCU_DOT3_SPLIT(NAME, STEP, PAIRS) \
-    static void NAME(const int16_t *x, const uint32_t *w, int32_t low[3], int32_t high[3]) \
-    { \
-        for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, 1, low + i, high + i); \
+        for (int32_t i = 0; i < 3; i++, x += STEP) mcu_dot(x, w, 1, STEP, PAIRS, SPLIT, low + i, high + i); \
     }
 
 #define MCU_ROW(NAME, STEP, PAIRS, OUT_C, PRE, POST, SAT, BITS, LOAD, ADD, WIDTH, EVEN) \

@@ -78,7 +78,7 @@ def write_atomically(path: Path, put: object) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:
-        raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+        raise _unwritable(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             _call(put, file)
@@ -86,14 +86,18 @@ def write_atomically(path: Path, put: object) -> None:
         os.replace(name, path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+        raise _unwritable(path, error) from error
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise McugenError(str(path), f"cannot be written ({error.strerror})", "name another file") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> McugenError:
+    return McugenError(str(path), f"cannot be written ({error.strerror})", "name another file")
 
 
 def _call(put: object, file: IO[bytes]) -> None:

@@ -71,15 +71,20 @@ def _longest_sum(pieces: Int, source: TensorType) -> int:
     return int(max(-ends.min(axis=0).sum(axis=-1).min(), ends.max(axis=0).sum(axis=-1).max()))
 
 
-def eight_bits(source: TensorType, bits: Sequence[int] = (8,)) -> bool:
-    """Whether the codes are 8-bit integers, or of other `bits`."""
+def integers(source: TensorType, bits: Sequence[int]) -> bool:
+    """Whether elements are integers of one of these numbers of bits, each in bytes of its own."""
     return source.kind == "int" and source.bits in bits and source.layout == "hwc" and not source.bipolar
+
+
+def eight_bits(source: TensorType) -> bool:
+    """Whether elements are 8-bit integers."""
+    return integers(source, (8,))
 
 
 def takes(node: Node, sources: Sequence[TensorType], bits: Sequence[int] = (8,)) -> bool:
     """Whether the weights fit 8 bits and the codes are of 8, or other, bits."""
     weights: Int = node.attrs["weights"]
-    return eight_bits(sources[0], bits) and bool(weights.min() >= -128 and weights.max() <= 127)
+    return integers(sources[0], bits) and bool(weights.min() >= -128 and weights.max() <= 127)
 
 
 def biased(source: TensorType) -> bool:

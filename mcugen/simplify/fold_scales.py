@@ -13,7 +13,7 @@ import numpy as np
 from mcugen.ir import Array, TensorType
 from mcugen.numerics.epilogue import Step
 
-_LARGEST = 2.0**40  # of constants, so that nothing overflows or leaves the normal floats; sums are below 2^31
+_LARGEST = 2.0**40  # of constants, so that nothing overflows or leaves the normal floats; sums are below 2^53
 
 
 def fold_scales(steps: Sequence[Step], sources: Sequence[TensorType]) -> tuple[tuple[Step, ...], Array | None]:
