@@ -7,7 +7,7 @@ With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epo
 of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5). ``--teacher FILE.h5`` adds
 knowledge distillation: the cosines between the images of a batch are drawn to the teacher's.
 
-An ArcFace head (dropped afterwards) separates the persons with two images or more. All persons of folds 1 and 2 of
+An ArcFace head (dropped afterwards) separates the persons with two images or more (--least-images). All persons of folds 1 and 2 of
 ``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the other, both
 ways, without flip averaging. Writes the network alone to ``--output``, and the curve, scores, versions and command line
 beside it (.json, .png).
@@ -70,8 +70,8 @@ class Data:
     pairs: list[Pair]
 
 
-def load(source: Path, pairs_file: Path, size: int) -> Data:
-    """Split LFW: persons of the held-out folds score, the others with two images or more train."""
+def load(source: Path, pairs_file: Path, size: int, least: int = 2) -> Data:
+    """Split LFW: persons of the held-out folds score, the others with ``least`` images or more train."""
     pairs = lfw.pairs_of(pairs_file, HELD_OUT_FOLDS)
     scored = images_of(pairs)
     held_out_people = {person_of(name) for name in scored}
@@ -79,7 +79,7 @@ def load(source: Path, pairs_file: Path, size: int) -> Data:
     people: dict[str, list[str]] = {}
     for name in everything:
         people.setdefault(person_of(name), []).append(name)
-    groups = [names for person, names in people.items() if len(names) > 1 and person not in held_out_people]
+    groups = [names for person, names in people.items() if len(names) >= least and person not in held_out_people]
     return Data(
         images=np.stack([everything[name] for names in groups for name in names]),
         labels=np.repeat(np.arange(len(groups)), [len(names) for names in groups]),
@@ -283,6 +283,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
     parser.add_argument("--fine-tune", action="store_true", help="with --init: full margin, fixed normalizations")
     parser.add_argument("--teacher", type=Path, help="a trained network to imitate; images are resized for it")
+    parser.add_argument("--least-images", type=int, default=2, help="train on persons with so many images or more")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="peak learning rate")
     parser.add_argument("--epochs", type=int, default=40, help="0 only quantizes the weights of --init")
     parser.add_argument("--seed", type=int, default=1)
@@ -297,7 +298,7 @@ def main() -> None:
     tf.config.experimental.enable_op_determinism()
     beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
     size = mobilefacenet.SIZE if args.network in mobilefacenet.NETWORKS else lfw.IMAGE_SIZE
-    data = load(args.lfw, args.pairs or beside / "pairs.txt", size)
+    data = load(args.lfw, args.pairs or beside / "pairs.txt", size, args.least_images)
     print(f"{len(data.labels)} images of {data.labels.max() + 1} people to train, {len(data.pairs)} pairs to score")
     model, first = build(args, data)
     teacher = load_qmodel(args.teacher, compile=False) if args.teacher else None

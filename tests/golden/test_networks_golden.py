@@ -1,4 +1,4 @@
-"""The seed networks against QKeras in the golden environment, layer by layer: A trained, B, Q and MobileNetV2 calibrated."""
+"""Networks against QKeras in the golden environment, layer by layer: all trained ones, hybrid B and Q calibrated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FACES = Path(__file__).parents[2] / "examples" / "faces"
 MAKE = """
 import sys; sys.path.insert(0, sys.argv[1])
 import networks
-for name in ("hybrid_b", "hybrid_q", "mnv2_i8"):
+for name in ("hybrid_b", "hybrid_q"):
     networks.calibrated(networks.NETWORKS[name](), 1).save(f"{sys.argv[2]}/{name}.h5")
 """
 
@@ -30,9 +30,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.xdist_group("golden")
-@pytest.mark.parametrize("name", ["hybrid", "hybrid_b", "hybrid_q", "mnv2_i8"])
+@pytest.mark.parametrize("name", ["hybrid", "mnv2_i8", "qmobilefacenet_mixed", "hybrid_b", "hybrid_q"])
 def test_every_value_of_every_layer_equals_qkeras(folder: Path, name: str) -> None:
-    model = FACES / "hybrid.h5" if name == "hybrid" else folder / f"{name}.h5"
+    trained = FACES / f"{name}.h5"
+    model = trained if trained.exists() else folder / f"{name}.h5"
     result = CliRunner().invoke(main, ["verify", str(model), "--on", "host", "--samples", "3", "--qkeras"])
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.output.splitlines() if "reference against QKeras" in line]
