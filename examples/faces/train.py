@@ -7,10 +7,10 @@ With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epo
 of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5). ``--teacher FILE.h5`` adds
 knowledge distillation: the cosines between the images of a batch are drawn to the teacher's.
 
-An ArcFace head (dropped afterwards) separates the persons with two images or more (--least-images). All persons of folds 1 and 2 of
-``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the other, both
-ways, without flip averaging. Writes the network alone to ``--output``, and the curve, scores, versions and command line
-beside it (.json, .png).
+An ArcFace head (dropped afterwards) separates the persons with two images or more (``--least-images``). All persons of
+folds 1 and 2 of ``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the
+other, both ways, without flip averaging. Writes the network alone to ``--output``, and the curve, scores, versions and
+command line beside it (.json, .png).
 """
 
 from __future__ import annotations
