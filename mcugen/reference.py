@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",
 }
-INSTALL = "pip install mcugen[qkeras]"
+INSTALL = "pip install 'mcugen[qkeras]'"
 BATCH = 64
 Progress = Callable[[int, int], None]
 

@@ -172,5 +172,5 @@ def pillow(module: str) -> Any:
         import PIL.Image
         import PIL.ImageOps
     except ImportError:
-        raise McugenError("Pillow", "is not installed, but reads the images", "pip install mcugen[faces]") from None
+        raise McugenError("Pillow", "is not installed, but reads the images", "pip install 'mcugen[faces]'") from None
     return getattr(PIL, module)
