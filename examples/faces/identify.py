@@ -38,7 +38,7 @@ Vectors = npt.NDArray[Any]
 def open_model(path: Path, engine: str) -> EvaluatedModel:
     """The network on an engine: unicorn, host, reference, or a serial port."""
     grid = InputGrid()
-    return on_engine(path, integer_graph(path, grid), engine, "nucleo-h743zi", "auto", grid)
+    return on_engine(path, path.name, integer_graph(path, grid), engine, "nucleo-h743zi", "auto", grid)
 
 
 def read_face(path: Path, size: int, is_aligned: bool) -> npt.NDArray[np.uint8]:

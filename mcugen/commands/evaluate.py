@@ -26,12 +26,13 @@ def evaluate_models(
     report_dir: Path | None, against: str | None, board: str, toolchain: str, grid: InputGrid,
 ) -> int:  # fmt: skip
     chosen = fold_numbers(folds)
+    alike = len({model.name for model in models}) < len(models)
     formats = []
     for model in models:
-        graph = read_graph(model, grid)
-        formats.append(on_engine(model, graph, engine, board, toolchain, grid))
+        graph, name = read_graph(model, grid), str(model) if alike else model.name
+        formats.append(on_engine(model, name, graph, engine, board, toolchain, grid))
         if against is not None:
-            formats.append(in_keras(model, graph, against, grid))
+            formats.append(in_keras(model, name, graph, against, grid))
     result = evaluate(formats, images, pairs, chosen, report_dir, progress=sys.stderr)
     save_json(json_path, result)
     click.echo(summary(result))
@@ -46,8 +47,10 @@ def fold_numbers(text: str | None) -> list[int] | None:
         raise McugenError("--folds", f"{text!r} is no list of numbers", "write it as 1,2") from None
 
 
-def on_engine(model: Path, graph: Graph, engine: str, board: str, toolchain: str, grid: InputGrid) -> EvaluatedModel:
-    """The model on one of our engines."""
+def on_engine(
+    model: Path, name: str, graph: Graph, engine: str, board: str, toolchain: str, grid: InputGrid
+) -> EvaluatedModel:
+    """The model on one of our engines; `name` is what reports call its file."""
     size, channels = image_size(model, graph)
     runner = open_runner(graph, engine, board, toolchain)
 
@@ -55,10 +58,10 @@ def on_engine(model: Path, graph: Graph, engine: str, board: str, toolchain: str
         codes = encode_inputs(graph, [to_float(model, pixels, grid)])
         return decode(runner.run(codes)[0], graph[graph.outputs[0]].type).reshape(pixels.shape[0], -1)
 
-    return EvaluatedModel(f"{engine}: {model.name}", embed, size, channels, graph_digest(graph), engine)
+    return EvaluatedModel(f"{engine}: {name}", embed, size, channels, graph_digest(graph), engine, _scaling(grid))
 
 
-def in_keras(model: Path, graph: Graph, kind: str, grid: InputGrid) -> EvaluatedModel:
+def in_keras(model: Path, name: str, graph: Graph, kind: str, grid: InputGrid) -> EvaluatedModel:
     """The same weights in QKeras, or in float with every quantizer taken out."""
     from mcugen.float_twin import float_twin
     from mcugen.reference import golden
@@ -71,7 +74,11 @@ def in_keras(model: Path, graph: Graph, kind: str, grid: InputGrid) -> Evaluated
         found = twin([values])[0] if twin is not None else list(golden(model, values).values())[-1]
         return np.asarray(found, np.float32).reshape(pixels.shape[0], -1)
 
-    return EvaluatedModel(f"{kind}: {model.name}", embed, size, channels, graph.digest, kind)
+    return EvaluatedModel(f"{kind}: {name}", embed, size, channels, graph.digest, kind, _scaling(grid))
+
+
+def _scaling(grid: InputGrid) -> str:
+    return f"(u - {grid.offset}) * {grid.scale!r}"
 
 
 def image_size(model: Path, graph: Graph) -> tuple[tuple[int, int], int]:

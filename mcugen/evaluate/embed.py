@@ -1,8 +1,8 @@
 """Each image through a model once, in batches, with progress; an interrupted run continues from its cache file.
 
 The cache file `DIR/<key>.npz` holds `embeddings`, a float32 array (n, D) of the first n images. Its key is the SHA-256
-of the model's digest, engine, input size, mcugen's version, and name, size and time of every image file: whatever is
-likely to change an embedding. It is replaced atomically, so it is whole at any moment.
+of the model's digest, engine, input size and scaling, mcugen's version, and name, size and time of every image file:
+whatever is likely to change an embedding. It is replaced atomically, so it is whole at any moment.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class EvaluatedModel:
     size: (H, W) of the input in pixels. channels: 3 (RGB) or 1 (grey).
     digest: identifies the model (and, for a built image, the firmware); "" forbids the cache.
     engine: what ran it, such as "float", "host", "unicorn", "serial".
+    scaling: how `embed` turns pixels into inputs, in words that change when it does.
     """
 
     name: str
@@ -47,6 +48,7 @@ class EvaluatedModel:
     channels: int = 3
     digest: str = ""
     engine: str = ""
+    scaling: str = ""
 
 
 def embed_images(
@@ -92,7 +94,7 @@ def embed_images(
 
 def _key(model: EvaluatedModel, source: ImageSource, names: Sequence[str]) -> str:
     files = [(name, source.files[name].stamp()) for name in names]
-    meaning = [__version__, model.digest, model.engine, model.size, model.channels, FILTER, files]
+    meaning = [__version__, model.digest, model.engine, model.size, model.channels, model.scaling, FILTER, files]
     return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
 
 

@@ -127,7 +127,7 @@ def test_without_pillow_the_message_says_what_to_install(folder: Path, monkeypat
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(McugenError, match=r"pip install mcugen\[faces\]"):
+    with pytest.raises(McugenError, match=r"pip install 'mcugen\[faces\]"):
         load_images(folder, NAMES, (8, 6))
 
 
@@ -184,6 +184,7 @@ def test_the_cache_answers_only_the_same_question(folder: Path, tmp_path: Path) 
     assert calls() == 1 and calls() == 0
     assert calls(name="other name") == 0
     assert [calls(digest="e"), calls(engine="x"), calls(size=(4, 3)), calls(channels=1), calls(NAMES[:5])] == [1] * 5
+    assert calls(scaling="u / 255") == 1
     assert calls(digest="") == 1 and calls(digest="") == 1, "without a digest nothing may be kept"
     os.utime(folder / "A" / "A_0001.png", ns=(1, 1))
     assert calls() == 1, "a changed image was not embedded anew"
