@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mcugen.build import random_codes
-from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.engines.unicorn import Simulator
 from mcugen.ir import Array
-from mcugen.numerics.packing import weight_bits
+from mcugen.numerics.packing import from_bytes, to_bytes, weight_bits
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Call
 from mcugen.pipeline import Compiled

@@ -14,11 +14,12 @@ from mcugen.boards import load_board
 from mcugen.build import link
 from mcugen.codegen.emit import graph_digest
 from mcugen.engines import open_engine
-from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.engines.host import HostEngine
 from mcugen.engines.serial import SerialPort
 from mcugen.errors import McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Board, Graph
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.pipeline import compile_graph
 from mcugen.protocol.client import Device
 from mcugen.toolchain import Image

@@ -10,8 +10,9 @@ import numpy as np
 
 from mcugen.boards import load_board
 from mcugen.codegen.emit import Sources, emit, graph_digest
-from mcugen.engines.host import HostEngine, from_bytes, to_bytes
+from mcugen.engines.host import HostEngine
 from mcugen.ir import Array, Graph, Node, TensorType
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.ops import OPERATORS
 from mcugen.ops.base import Call, Kernel
 from mcugen.plan import plan_memory

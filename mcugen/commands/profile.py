@@ -11,9 +11,9 @@ import click
 from mcugen.boards import load_board
 from mcugen.build import link, random_codes
 from mcugen.commands.common import read_graph
-from mcugen.engines.host import to_bytes
 from mcugen.errors import McugenError
 from mcugen.inputs import write_text
+from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.profile import on_device, report
 from mcugen.profiling import profile_image

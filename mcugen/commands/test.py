@@ -18,11 +18,11 @@ from mcugen.build import MANIFEST, VECTORS
 from mcugen.cli import save_json
 from mcugen.commands.common import progress
 from mcugen.engines import ENGINES, open_engine
-from mcugen.engines.host import to_bytes
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.inputs import read_inputs, write_text
 from mcugen.interpret import encode_inputs, interpret
 from mcugen.ir import Array, TensorType
+from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import integer_graph
 from mcugen.protocol.client import Device
 from mcugen.quantise import InputGrid

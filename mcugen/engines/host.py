@@ -12,7 +12,7 @@ import numpy as np
 from mcugen.codegen.emit import Sources
 from mcugen.errors import CheckFailed
 from mcugen.ir import Array, Graph, TensorType
-from mcugen.numerics.packing import pack_rows, pack_words, unpack_rows, unpack_words
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
@@ -61,29 +61,3 @@ class HostEngine:
             raise CheckFailed("host", fact, "report this as a bug with the model")
         data = np.frombuffer(done.stdout, np.uint8).reshape(count, -1)
         return [from_bytes(data[:, a:b], kind) for a, b, kind in zip(sizes, sizes[1:], types, strict=False)]
-
-
-_DTYPES = {"float": "<f4", "int8_t": "i1", "uint8_t": "u1", "int16_t": "<i2", "uint16_t": "<u2", "int32_t": "<i4"}
-
-
-def to_bytes(codes: Array, kind: TensorType) -> Array:
-    """Codes (N, ...) as the bytes (N, bytes) that lie in the device's memory."""
-    count = codes.shape[0]
-    if kind.layout == "words":
-        return np.ascontiguousarray(pack_words(codes)).view(np.uint8).reshape(count, -1)
-    if kind.layout == "packed":
-        return pack_rows(codes.reshape(-1, kind.channels).astype(np.int64), kind.bits).reshape(count, -1)
-    return np.ascontiguousarray(codes.astype(_DTYPES[kind.c_type])).view(np.uint8).reshape(count, -1)
-
-
-def from_bytes(data: Array, kind: TensorType) -> Array:
-    """Inverse of `to_bytes`: codes int64 or floats (N, ...)."""
-    data = np.ascontiguousarray(data)
-    if kind.layout == "words":
-        words = data.view("<u4").reshape(data.shape[0], *kind.shape[:-1], -1)
-        return unpack_words(words, kind.channels)
-    if kind.layout == "packed":
-        codes = unpack_rows(data.reshape(-1, kind.stride), kind.bits, kind.channels, kind.signed)
-        return codes.reshape(data.shape[0], *kind.shape)
-    values = data.view(_DTYPES[kind.c_type]).reshape(data.shape[0], *kind.shape)
-    return values if kind.kind == "float" else values.astype(np.int64)

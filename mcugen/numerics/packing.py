@@ -1,10 +1,12 @@
-"""Weights and bit tensors as bytes and words; twins of the readers in firmware/mcu_numerics.h."""
+"""Weights and tensors as bytes and words; twins of the readers in firmware/mcu_numerics.h."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mcugen.ir import Array, Int, TensorType
+
+_DTYPES = {"float": "<f4", "int8_t": "i1", "uint8_t": "u1", "int16_t": "<i2", "uint16_t": "<u2", "int32_t": "<i4"}
 
 
 def weight_bits(kind: TensorType) -> int:
@@ -57,3 +59,26 @@ def unpack_words(words: Array, channels: int) -> Int:
     octets = np.ascontiguousarray(words).astype("<u4").view(np.uint8)
     bits = np.unpackbits(octets.reshape(*words.shape[:-1], -1), axis=-1, bitorder="little")
     return bits[..., :channels].astype(np.int64) * 2 - 1
+
+
+def to_bytes(codes: Array, kind: TensorType) -> Array:
+    """Codes (N, ...) as the bytes (N, bytes) that lie in the device's memory."""
+    count = codes.shape[0]
+    if kind.layout == "words":
+        return np.ascontiguousarray(pack_words(codes)).view(np.uint8).reshape(count, -1)
+    if kind.layout == "packed":
+        return pack_rows(codes.reshape(-1, kind.channels).astype(np.int64), kind.bits).reshape(count, -1)
+    return np.ascontiguousarray(codes.astype(_DTYPES[kind.c_type])).view(np.uint8).reshape(count, -1)
+
+
+def from_bytes(data: Array, kind: TensorType) -> Array:
+    """Inverse of `to_bytes`: codes int64 or floats (N, ...)."""
+    data = np.ascontiguousarray(data)
+    if kind.layout == "words":
+        words = data.view("<u4").reshape(data.shape[0], *kind.shape[:-1], -1)
+        return unpack_words(words, kind.channels)
+    if kind.layout == "packed":
+        codes = unpack_rows(data.reshape(-1, kind.stride), kind.bits, kind.channels, kind.signed)
+        return codes.reshape(data.shape[0], *kind.shape)
+    values = data.view(_DTYPES[kind.c_type]).reshape(data.shape[0], *kind.shape)
+    return values if kind.kind == "float" else values.astype(np.int64)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mcugen.boards import load_board
-from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.ir import Array, Graph
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.pipeline import Compiled, compile_graph
 from mcugen.resources import data_dir
 from mcugen.toolchain import WARNINGS, native_compiler, run

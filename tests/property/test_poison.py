@@ -9,10 +9,10 @@ import pytest
 
 from mcugen.boards import load_board
 from mcugen.build import random_codes
-from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Graph
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.pipeline import Compiled, compile_graph, lower
 from mcugen.plan import Plan, arena_regions
 from mcugen.resources import data_dir

@@ -25,10 +25,10 @@ from images import DIGEST, Images
 from mcugen.build import link, random_codes
 from mcugen.engines import h743
 from mcugen.engines.faulty import BYTES, KINDS, FaultyPort
-from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
 from mcugen.interpret import interpret
+from mcugen.numerics.packing import from_bytes, to_bytes
 from mcugen.pipeline import compile_model
 from mcugen.protocol.client import ATTEMPT_FACTOR, Device
 from mcugen.toolchain import Image

@@ -16,10 +16,10 @@ from mcugen.boards import load_board
 from mcugen.build import link, random_codes
 from mcugen.cli import main
 from mcugen.engines import ENGINES, open_engine
-from mcugen.engines.host import to_bytes
 from mcugen.engines.qemu import PROGRAM
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Graph
+from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import Compiled, compile_graph, integer_graph, lower
 from mcugen.running import DeviceRunner, open_simulated
 from mcugen.verify import verify

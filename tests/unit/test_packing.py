@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcugen.engines.host import from_bytes, to_bytes
 from mcugen.ir import TensorType
-from mcugen.numerics.packing import pack_rows, pack_words, unpack_rows, unpack_words
+from mcugen.numerics.packing import from_bytes, pack_rows, pack_words, to_bytes, unpack_rows, unpack_words
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
