@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from qkeras import QActivation, QConv2D, QConv2DBatchnorm, QDepthwiseConv2D, quantized_bits, quantized_relu
 
-SIZE = 56  # pixels; the paper has 112, four times the arithmetic
+SIZE = 56  # pixels, unless another is asked for; the paper has 112, four times the arithmetic
 EMBEDDING_SIZE = 128
 BLOCKS = ((3, 2, 64, 5, 2), (4, 4, 128, 1, 2), (5, 2, 128, 6, 1), (6, 4, 128, 1, 2), (7, 2, 128, 2, 1))
 MIXED = (8, 8, 4, 4, 4, 2, 2, 2, 2, 2)  # the paper's 3.1 M weight bits
@@ -130,6 +130,18 @@ def transfer(source: Model, target: Model) -> None:
             layer.batchnorm.set_weights(norm.get_weights())
         elif layer.get_weights():
             layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def resized(source: Model, target: Model) -> None:
+    """Give a float network the weights of one for images of another size; the global convolution's kernel is stretched."""
+    for layer in target.layers:
+        weights = source.get_layer(layer.name).get_weights()
+        for index, (old, wanted) in enumerate(zip(weights, layer.get_weights(), strict=True)):
+            if old.shape != wanted.shape:
+                height, width = wanted.shape[:2]
+                stretched = tf.image.resize(old[..., 0], (height, width)).numpy()
+                weights[index] = stretched[..., None] * (old.shape[0] * old.shape[1] / (height * width))
+        layer.set_weights(weights)
 
 
 def _made(bits: int | Sequence[int]) -> Callable[..., Model]:

@@ -2,10 +2,10 @@
 
     python train.py --lfw lfw_aligned_112.tar --network hybrid_a --output hybrid.h5
 
-With ``--init FLOAT.h5`` the float twin's trained weights are the start: ``--epochs 0`` quantizes them as they are
-(post-training quantization); more epochs train on, with --fine-tune at once at the full margin and with the statistics
-of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5). ``--teacher FILE.h5`` adds
-knowledge distillation: the cosines between the images of a batch are drawn to the teacher's.
+With ``--init FLOAT.h5`` the float twin's trained weights are the start (with --float of another --size too): ``--epochs 0``
+quantizes them as they are (post-training quantization); more epochs train on, with --fine-tune at once at the full margin
+and with the statistics of normalizations fixed, and keep the network as it was before beside the result (OUTPUT.ptq.h5).
+``--teacher FILE.h5`` adds knowledge distillation: the cosines between the images of a batch are drawn to the teacher's.
 
 An ArcFace head (dropped afterwards) separates the persons with two images or more (``--least-images``). All persons of
 folds 1 and 2 of ``pairs.txt`` are held out and score the embeddings: the threshold is chosen on one fold and scored on the
@@ -200,14 +200,20 @@ def distillation_loss(embeddings: Tensor, wanted: Tensor) -> Tensor:
 def build(args: argparse.Namespace, data: Data) -> tuple[Model, Model]:
     """The network to train or quantize and, where given, that of ``--init``, whose weights it has (else None)."""
     make = NETWORKS[args.network]
+    if args.network in mobilefacenet.NETWORKS:
+        make = partial(make, size=args.size)
     if args.activation_bits != 8:
         make = partial(make, activation_bits=args.activation_bits)
     if args.init is None:
         return make(quantized=not args.float), None
     first = load_qmodel(args.init, compile=False)
-    if args.network not in mobilefacenet.NETWORKS or args.float:
+    if args.network not in mobilefacenet.NETWORKS:
         model = make(quantized=not args.float)
         model.set_weights(first.get_weights())
+        return model, first
+    if args.float:
+        model = make(quantized=False)
+        mobilefacenet.resized(first, model)
         return model, first
     chosen = np.random.default_rng(args.seed).choice(len(data.images), CALIBRATION_IMAGES, replace=False)
     ranges = mobilefacenet.calibrated_ranges(first, networks.normalized(data.images[np.sort(chosen)]))
@@ -280,6 +286,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--float", action="store_true", help="train the float twin, without quantizers")
     parser.add_argument("--activation-bits", type=int, default=8, choices=(8, 16), help="16: not for qmobilefacenet")
     parser.add_argument("--alpha", default="auto", choices=("auto", "auto_po2"), help="weight scales of qmobilefacenet")
+    parser.add_argument("--size", type=int, default=mobilefacenet.SIZE, help="of images, in pixels; qmobilefacenet only")
     parser.add_argument("--init", type=Path, help="weights to start from: the float twin, or a network of the same layers")
     parser.add_argument("--fine-tune", action="store_true", help="with --init: full margin, fixed normalizations")
     parser.add_argument("--teacher", type=Path, help="a trained network to imitate; images are resized for it")
@@ -297,7 +304,7 @@ def main() -> None:
     tf.keras.utils.set_random_seed(args.seed)
     tf.config.experimental.enable_op_determinism()
     beside = args.lfw if args.lfw.is_dir() else args.lfw.parent
-    size = mobilefacenet.SIZE if args.network in mobilefacenet.NETWORKS else lfw.IMAGE_SIZE
+    size = args.size if args.network in mobilefacenet.NETWORKS else lfw.IMAGE_SIZE
     data = load(args.lfw, args.pairs or beside / "pairs.txt", size, args.least_images)
     print(f"{len(data.labels)} images of {data.labels.max() + 1} people to train, {len(data.pairs)} pairs to score")
     model, first = build(args, data)
@@ -319,8 +326,8 @@ def main() -> None:
     if args.fine_tune:
         recalibrate(model, data.images, args.seed)
     if args.epochs:
-        start = first if args.fine_tune else None
-        trainer = Trainer(model, data, Recipe(args.epochs, args.seed, args.rate, start, teacher))
+        begin = model if args.float else first
+        trainer = Trainer(model, data, Recipe(args.epochs, args.seed, args.rate, begin if args.fine_tune else None, teacher))
     for number in range(args.epochs):
         start = time.monotonic()
         row = {"epoch": number + 1, "loss": trainer.epoch(number), "seconds": time.monotonic() - start}
