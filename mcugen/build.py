@@ -22,7 +22,9 @@ from mcugen.firmware import render_app
 from mcugen.interpret import interpret
 from mcugen.ir import Array, Graph
 from mcugen.load import weights_beside
+from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import Compiled
+from mcugen.quantise import InputGrid
 from mcugen.report import make_report, text
 from mcugen.resources import data_dir
 from mcugen.toolchain import Image, compile_firmware
@@ -42,12 +44,14 @@ class Built:
 
 
 def build(
-    compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None, source: Path | None = None
-) -> Built:
+    compiled: Compiled, folder: Path, toolchain: str = "auto", limits: Limits | None = None, source: Path | None = None,
+    grid: InputGrid | None = None,
+) -> Built:  # fmt: skip
     """Compiles, measures, checks the budget and puts everything in `folder`, whole or not at all.
 
     Args:
         source: the model file, copied along so that `mcugen test` can compute references.
+        grid: what the model was read with, kept for the same purpose.
 
     Raises:
         CheckFailed: over budget; its `report` attribute holds the report where the image was linked.
@@ -65,7 +69,7 @@ def build(
         except CheckFailed as error:
             error.report = report  # type: ignore[attr-defined]
             raise
-        _write(compiled, work, report, source)
+        _write(compiled, work, report, source, grid or InputGrid())
         _replace(work, folder)
     image = Image(folder / image.elf.name, folder / image.binary.name, image.toolchain, image.board, image.used)
     return Built(folder, image, report)
@@ -113,7 +117,7 @@ def _replace(work: Path, folder: Path) -> None:
         raise McugenError(str(folder), f"cannot be written ({error.strerror})", "name another folder with -o") from error
 
 
-def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path | None) -> None:
+def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path | None, grid: InputGrid) -> None:
     (work / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (work / "report.txt").write_text(text(report) + "\n", encoding="utf-8")
     for name, content in compiled.sources.files.items():
@@ -128,17 +132,20 @@ def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path 
         if source.suffix == ".json":
             shutil.copy(weights_beside(source), work / "model.weights.h5")
         manifest["source"] = f"model{source.suffix}"
-    inputs, outputs = test_vectors(compiled.graph)
-    arrays = {f"input{i}": x for i, x in enumerate(inputs)} | {f"output{i}": x for i, x in enumerate(outputs)}
-    np.savez_compressed(work / VECTORS, **arrays)  # type: ignore[arg-type]
+        manifest["grid"] = grid.json()
+    np.savez_compressed(work / VECTORS, **test_vectors(compiled.graph))  # type: ignore[arg-type]
     (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def test_vectors(graph: Graph, count: int = 4) -> tuple[list[Array], list[Array]]:
-    """Random input codes and what the reference makes of them, for a board without the model file."""
-    inputs = random_codes(graph, count)
-    outputs = interpret(graph, inputs)
-    return inputs, [outputs[name] for name in graph.outputs]
+def test_vectors(graph: Graph, count: int = 4) -> dict[str, Array]:
+    """Random inputs and what the reference makes of them, uint8 (count, bytes) as the device takes and gives them.
+
+    Keys are input0, input1, ... and output0, output1, ...
+    """
+    codes = random_codes(graph, count)
+    found = interpret(graph, codes)
+    arrays = {f"input{i}": to_bytes(x, graph[name].type) for i, (x, name) in enumerate(zip(codes, graph.inputs, strict=True))}
+    return arrays | {f"output{i}": to_bytes(found[name], graph[name].type) for i, name in enumerate(graph.outputs)}
 
 
 def random_codes(graph: Graph, count: int, seed: int = 0) -> list[Array]:

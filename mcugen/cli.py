@@ -275,7 +275,8 @@ def flash_command(**options: Any) -> int:
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--port", required=True, multiple=True,
               help="Serial port (any pyserial URL), auto, or unicorn; several are tested at once.")  # fmt: skip
-@_grid_options
+@click.option("--input-scale", type=float, help="uint8 u in INPUTS stands for (u - OFFSET) * SCALE.  [default: as built]")
+@click.option("--input-offset", type=click.IntRange(0, 255), help="See --input-scale.  [default: as built]")
 @_JSON
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write the result as JUnit XML.")
 def test_command(**options: Any) -> int:

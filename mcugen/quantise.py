@@ -10,8 +10,9 @@ an integer operator or the outside world reads them (`mcugen.numerics.align`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from mcugen.numerics.epilogue import Epilogue, Step
 from mcugen.numerics.ranges import Range, follow, of_sums, of_type, power_of_two
 from mcugen.ops import OPERATORS
 from mcugen.ops.windows import windows
-from mcugen.quantizers import Quantizer
+from mcugen.quantizers import Quantizer, parse
 
 SUMMING = ("conv2d", "depthwise", "avgpool")
 MOVING = ("maxpool", "reshape", "pad", "resize", "permute", "concat")
@@ -41,6 +42,15 @@ class InputGrid:
     def __str__(self) -> str:
         low, high = -self.offset * self.scale, (255 - self.offset) * self.scale
         return f"uint8 u for (u - {self.offset}) * {self.scale:g}, {low:g} to {high:g}"
+
+    def json(self) -> dict[str, Any]:
+        """For a file; `from_json` reads it."""
+        weights = None if self.weights is None else {"class_name": self.weights.kind, "config": dict(self.weights.args)}
+        return {"scale": self.scale, "offset": self.offset, "weights": weights}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> InputGrid:
+        return InputGrid(float(data["scale"]), int(data["offset"]), parse(data["weights"], "--plain-weights"))
 
     def codes(self, x: Float) -> Int:
         """Nearest codes u - offset, int64 (ties to even), of float32 values."""

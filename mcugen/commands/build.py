@@ -32,7 +32,7 @@ def build(
     if explain:
         click.echo(explanation(compiled) + "\n")
     try:
-        built = build_folder(compiled, folder, toolchain, Limits(flash_limit, ram_limit), model)
+        built = build_folder(compiled, folder, toolchain, Limits(flash_limit, ram_limit), model, grid)
     except CheckFailed as error:
         report = getattr(error, "report", None)
         if report is not None:

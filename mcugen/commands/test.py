@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,21 @@ import numpy as np
 from mcugen.boards import load_board
 from mcugen.build import MANIFEST, VECTORS
 from mcugen.cli import save_json
-from mcugen.commands.common import progress
+from mcugen.codegen.emit import graph_digest
+from mcugen.commands.common import make_grid, progress
 from mcugen.engines import ENGINES, open_engine
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.inputs import read_inputs, write_text
 from mcugen.interpret import encode_inputs, interpret
-from mcugen.ir import Array, TensorType
+from mcugen.ir import Array
 from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import integer_graph
 from mcugen.protocol.client import Device
 from mcugen.quantise import InputGrid
 from mcugen.running import open_port
 from mcugen.toolchain import Image
+
+Samples = list[list[bytes]]  # each sample's tensors
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,18 @@ class Work:
 
     folder: Path
     manifest: dict[str, Any]
-    encoded: list[list[bytes]]
-    expected: list[list[bytes]]
+    encoded: Samples
+    expected: Samples
 
 
 def test_device(
-    folder: Path, inputs: tuple[Path, ...], port: tuple[str, ...], grid: InputGrid,
+    folder: Path, inputs: tuple[Path, ...], port: tuple[str, ...], input_scale: float | None, input_offset: int | None,
     json_path: Path | None, junit: Path | None,
 ) -> int:  # fmt: skip
     manifest = read_manifest(folder)
-    work = Work(folder, manifest, *_vectors(folder, manifest, inputs, grid))
+    given = {key: value for key, value in (("scale", input_scale), ("offset", input_offset)) if value is not None}
+    asked = _asked(folder, manifest, inputs, given) if inputs else _stored(folder)
+    work = Work(folder, manifest, *asked)
     ports = _resolve(port)
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=len(ports)) as pool:
@@ -143,38 +149,45 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
 
 
-def _vectors(
-    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], grid: InputGrid
-) -> tuple[list[list[bytes]], list[list[bytes]]]:
-    """Bytes of every sample's inputs, and of its outputs as the reference computes them."""
+def _stored(folder: Path) -> tuple[Samples, Samples]:
+    """Bytes of the inputs that were stored with the build, and of the reference's outputs."""
+    try:
+        with np.load(folder / VECTORS, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        found = [[arrays[key] for key in sorted(arrays) if key.startswith(kind)] for kind in ("input", "output")]
+        if any(x.dtype != np.uint8 or x.ndim != 2 for x in arrays.values()) or len({len(x) for x in arrays.values()}) != 1:
+            raise ValueError("arrays of other shapes")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise McugenError(str(folder / VECTORS), "is missing or damaged", "build the model again") from error
+    inputs, outputs = (_by_sample(each) for each in found)
+    return inputs, outputs
+
+
+def _asked(
+    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], given: dict[str, Any]
+) -> tuple[Samples, Samples]:
+    """Bytes of the user's inputs, and of the outputs that the reference computes for them."""
     if "source" not in manifest:
-        if inputs:
-            raise McugenError(str(folder), "does not hold the model file", "test without INPUTS, or build from an .h5 file")
-        return _stored(folder)
+        raise McugenError(str(folder), "was built from a SavedModel, whose file is not kept", "test without INPUTS")
+    try:
+        grid = InputGrid.from_json(manifest["grid"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
     graph = integer_graph(folder / manifest["source"], grid)
-    if inputs:
-        codes = encode_inputs(graph, read_inputs(inputs, grid))
-    else:
-        with np.load(folder / VECTORS, allow_pickle=False) as stored:
-            codes = [stored[f"input{i}"] for i in range(len(graph.inputs))]
+    if not graph_digest(graph).startswith(manifest["digest"]):
+        raise McugenError(str(folder), "was built by another version of mcugen, or changed since", "build the model again")
+    codes = encode_inputs(graph, read_inputs(inputs, make_grid(given.get("scale", grid.scale), given.get("offset", grid.offset))))
     found = interpret(graph, codes)
-    types = [graph[name].type for name in graph.inputs]
-    sent = list(zip(codes, types, strict=True))
-    wanted = [(found[name], graph[name].type) for name in graph.outputs]
-    return _by_sample(sent), _by_sample(wanted)
+    sent = [to_bytes(x, graph[name].type) for x, name in zip(codes, graph.inputs, strict=True)]
+    return _by_sample(sent), _by_sample([to_bytes(found[name], graph[name].type) for name in graph.outputs])
 
 
-def _by_sample(tensors: list[tuple[Array, TensorType]]) -> list[list[bytes]]:
-    count = tensors[0][0].shape[0]
-    return [[to_bytes(x[i : i + 1], kind).tobytes() for x, kind in tensors] for i in range(count)]
-
-
-def _stored(folder: Path) -> tuple[list[list[bytes]], list[list[bytes]]]:
-    raise McugenError(str(folder), "was built from a SavedModel, whose file is not kept", "build it from an .h5 or .keras file")
+def _by_sample(tensors: list[Array]) -> Samples:
+    return [[x[i].tobytes() for x in tensors] for i in range(len(tensors[0]))]
 
 
 def compare(
-    device: Device, encoded: list[list[bytes]], expected: list[list[bytes]], quiet: bool = False
+    device: Device, encoded: Samples, expected: Samples, quiet: bool = False
 ) -> dict[str, Any]:
     """Counts of equal output bytes; the first difference by sample, output and byte."""
     values = equal = cycles = stack = 0
