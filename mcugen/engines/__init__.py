@@ -10,10 +10,10 @@ from mcugen.elf import load_symbols
 from mcugen.engines.qemu import INSTRUCTIONS_PER_TICK, start_qemu
 from mcugen.engines.renode import start_renode
 from mcugen.engines.serial import SerialPort
-from mcugen.engines.transport import Transport
 from mcugen.engines.unicorn import Simulator
 from mcugen.errors import McugenError
 from mcugen.protocol.client import Device
+from mcugen.protocol.transport import Transport
 from mcugen.toolchain import Image
 
 ENGINES = {"unicorn": "nucleo-h743zi", "qemu": "mps2-an500", "renode": "nucleo-h743zi", "serial": "nucleo-h743zi"}

@@ -14,8 +14,8 @@ import random
 from collections.abc import Callable
 
 from mcugen.engines.spoil import Frames, answer_wrongly, other_client, spoil_bytes
-from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
+from mcugen.protocol.transport import Transport
 
 BYTES = ("flip", "drop", "cut", "noise", "baud")
 """Kinds that damage single frames."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
 from mcugen.protocol import messages
 from mcugen.protocol.frames import BrokenFrame
 from mcugen.protocol.line import ATTEMPT_FACTOR, ATTEMPTS, SECOND, Line, Refused, Silence
 from mcugen.protocol.messages import NO_STEP, Code, Hello, Result, Set, Tensor, Type
+from mcugen.protocol.transport import Transport
 
 __all__ = ["ATTEMPT_FACTOR", "Device", "InferResult", "StepRecord"]
 

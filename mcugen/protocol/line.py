@@ -7,10 +7,10 @@ import struct
 import time
 from collections.abc import Callable
 
-from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
 from mcugen.protocol.frames import PROTOCOL_VERSION, Frame, FrameReader, encode
 from mcugen.protocol.messages import REPLY, Code, Type
+from mcugen.protocol.transport import Transport
 
 ATTEMPTS = 4
 ATTEMPT_FACTOR = 2**ATTEMPTS - 1

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from mcugen.engines.transport import Transport
 from mcugen.errors import McugenError
+from mcugen.protocol.transport import Transport
 from mcugen.resources import data_dir
 from mcugen.toolchain import compile_native
 
