@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ def load_board(name_or_path: str | Path) -> Board:
             raise McugenError(f"board {name_or_path}", "no such board", f"use one of {known}, or a path to a .toml file")
         path = data_dir("boards") / f"{name_or_path}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
     except OSError as error:
         raise McugenError(str(path), f"cannot be read ({error.strerror})", "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise McugenError(str(path), f"is not TOML ({error})", "correct the board file") from error
-    return _board(table, str(path))
+    return replace(_board(table, str(path)), text=text)
 
 
 def _board(table: Mapping[str, Any], where: str) -> Board:

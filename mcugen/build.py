@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from mcugen.boards import load_board
 from mcugen.budget import Limits, check_estimate, check_measured, layer_sizes
 from mcugen.elf import load_symbols
 from mcugen.errors import CheckFailed, McugenError
 from mcugen.firmware import render_app
 from mcugen.interpret import interpret
-from mcugen.ir import Array, Graph
+from mcugen.ir import Array, Board, Graph
 from mcugen.load import weights_beside
 from mcugen.numerics.packing import to_bytes
 from mcugen.pipeline import Compiled
@@ -31,6 +32,7 @@ from mcugen.toolchain import Image, compile_firmware
 
 MANIFEST = "mcugen.json"
 VECTORS = "vectors.npz"
+BOARD = "board.toml"
 _OPTIMISE = {"time": ("-O2",), "flash": ("-Os",), "ram": ("-O2",)}
 
 
@@ -120,6 +122,7 @@ def _replace(work: Path, folder: Path) -> None:
 def _write(compiled: Compiled, work: Path, report: dict[str, Any], source: Path | None, grid: InputGrid) -> None:
     (work / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (work / "report.txt").write_text(text(report) + "\n", encoding="utf-8")
+    (work / BOARD).write_text(compiled.board.text, encoding="utf-8")
     for name, content in compiled.sources.files.items():
         (work / name).write_text(content, encoding="utf-8")
     for header in (data_dir("firmware") / "hot.h", *sorted(data_dir("firmware").glob("mcu_*.h"))):
@@ -154,3 +157,21 @@ def random_codes(graph: Graph, count: int, seed: int = 0) -> list[Array]:
     types = [graph[name].type for name in graph.inputs]
     codes: Sequence[Array] = [rng.integers(t.lo, t.hi, size=(count, *t.shape), endpoint=True) for t in types]
     return [np.where(x == 0, 1, x) if t.bipolar else x for x, t in zip(codes, types, strict=True)]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """mcugen.json of a build folder."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        return {**manifest, **{key: str(manifest[key]) for key in ("board", "digest", "toolchain")}}
+    except OSError as error:
+        fact = f"holds no {MANIFEST} ({error.strerror})"
+        raise McugenError(str(folder), fact, "name a folder made by `mcugen build`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
+
+
+def built_board(folder: Path) -> Board:
+    """The board that a folder was built for, as its file was then."""
+    kept = folder / BOARD
+    return load_board(kept if kept.is_file() else read_manifest(folder)["board"])

@@ -191,6 +191,7 @@ class Board:
     limits: Mapping[str, int] = field(default_factory=dict)  # stack_bytes, data_bytes
     timing: Mapping[str, int] = field(default_factory=dict)  # facts for a cycle model
     flash_tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text: str = field(default="", repr=False, compare=False)  # the file
 
     def region(self, name: str) -> Region:
         return next(region for region in self.regions if region.name == name)

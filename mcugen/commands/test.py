@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,7 @@ from xml.etree import ElementTree
 import click
 import numpy as np
 
-from mcugen.boards import load_board
-from mcugen.build import MANIFEST, VECTORS
+from mcugen.build import MANIFEST, VECTORS, built_board, read_manifest
 from mcugen.cli import save_json
 from mcugen.codegen.emit import graph_digest
 from mcugen.commands.common import make_grid, progress
@@ -99,7 +97,7 @@ def _outcome(work: Work, port: str, quiet: bool) -> tuple[dict[str, Any], Mcugen
 
 
 def _open(work: Work, port: str) -> Device:
-    board, digest = load_board(work.manifest["board"]), bytes.fromhex(work.manifest["digest"])
+    board, digest = built_board(work.folder), bytes.fromhex(work.manifest["digest"])
     if port not in ENGINES:
         return open_port(port, board, digest)
     image = Image(work.folder / "firmware.elf", work.folder / "firmware.bin", work.manifest["toolchain"], board, {})
@@ -135,18 +133,6 @@ def junit_report(results: list[dict[str, Any]], seconds: float) -> str:
 def _printable(text: str) -> str:
     """XML takes no control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """mcugen.json of a build folder."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        return {**manifest, **{key: str(manifest[key]) for key in ("board", "digest", "toolchain")}}
-    except OSError as error:
-        fact = f"holds no {MANIFEST} ({error.strerror})"
-        raise McugenError(str(folder), fact, "name a folder made by `mcugen build`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise McugenError(str(folder / MANIFEST), "is damaged", "build the model again") from error
 
 
 def _stored(folder: Path) -> tuple[Samples, Samples]:

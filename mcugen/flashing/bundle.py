@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcugen.boards import load_board
-from mcugen.build import MANIFEST
-from mcugen.commands.test import read_manifest
+from mcugen.build import MANIFEST, read_manifest
 from mcugen.elf import binary_image
 from mcugen.errors import McugenError
 from mcugen.ir import Board
@@ -38,7 +37,7 @@ def read_bundle(folder: Path, board: str | Path | None = None) -> Bundle:
         McugenError: no build folder, another board, or a file is missing, cut off or not the one that was built.
     """
     manifest = read_manifest(folder)
-    chosen = load_board(board or manifest["board"])
+    chosen = load_board(board or manifest["board"])  # not the folder's own file: what it says is run
     if chosen.name != manifest["board"]:
         raise McugenError(str(folder), f"was built for {manifest['board']}, not for {chosen.name}", "build it for this board")
     code = chosen.home("code")

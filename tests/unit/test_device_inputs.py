@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from mcugen.boards import load_board
 from mcugen.cli import main
 from tests.unit.model_files import conv, functional, image, layer, write_h5
 
@@ -93,3 +94,14 @@ def test_a_model_file_that_was_exchanged(folder: Path, tmp_path: Path) -> None:
     (copy / "mcugen.json").write_text(json.dumps({**manifest, "grid": {**manifest["grid"], "scale": 0.02}}))
     result = call("test", copy, folder / "x.npy", "--port", "unicorn")
     assert result.exit_code == 2 and "build the model again" in result.output, result.output
+
+
+def test_a_build_remembers_its_board(folder: Path, tmp_path: Path) -> None:
+    """A board file of one's own is not needed again."""
+    own = tmp_path / "own.toml"
+    shipped = load_board("nucleo-h743zi").text
+    own.write_text(shipped.replace('name = "nucleo-h743zi"', 'name = "own"', 1))
+    assert call("build", folder / "scale.h5", "-o", tmp_path / "b", "--board", own).exit_code == 0
+    own.unlink()
+    result = call("test", tmp_path / "b", "--port", "unicorn")
+    assert result.exit_code == 0 and "on own at unicorn" in result.output, result.output
