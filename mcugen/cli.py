@@ -156,6 +156,7 @@ def run_command(**options: Any) -> int:
 @_BOARD
 @_TOOLCHAIN
 @_GOAL
+@_RAM_LIMIT
 @_grid_options
 @_JSON
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True, help="Random samples without INPUTS.")
@@ -173,6 +174,7 @@ def verify_command(**options: Any) -> int:
 @_BOARD
 @_TOOLCHAIN
 @_GOAL
+@_RAM_LIMIT
 @_grid_options
 @_JSON
 @click.option("--on", "engine", help="Also read every layer's count from a board's serial port, or from unicorn or renode.")

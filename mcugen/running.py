@@ -98,8 +98,11 @@ class DeviceRunner:
         return [to_bytes(x[i : i + 1], kind).tobytes() for x, kind in zip(inputs, types, strict=True)]
 
 
-def open_runner(graph: Graph, engine: str, board: str = "nucleo-h743zi", toolchain: str = "auto", goal: str = "time") -> Runner:
-    """A runner for an engine's name, or for a serial port that already runs this model.
+def open_runner(
+    graph: Graph, engine: str, board: str = "nucleo-h743zi", toolchain: str = "auto", goal: str = "time",
+    ram_limit: int | None = None,
+) -> Runner:  # fmt: skip
+    """A runner for an engine's name, or for a serial port that already runs this model. ram_limit: see `compile_graph`.
 
     Raises:
         McugenError: the engine's tools are missing, the port is silent, or the device runs another model.
@@ -107,7 +110,7 @@ def open_runner(graph: Graph, engine: str, board: str = "nucleo-h743zi", toolcha
     if engine == "reference":
         return ReferenceRunner(graph)
     if engine in ENGINES:
-        compiled = compile_graph(graph, load_board(BOARDS.get(engine, board)), goal)
+        compiled = compile_graph(graph, load_board(BOARDS.get(engine, board)), goal, ram_limit=ram_limit)
         if engine == "host":
             return HostRunner(graph, HostEngine(graph, compiled.sources))
         folder = tempfile.TemporaryDirectory(prefix="mcugen-image-")

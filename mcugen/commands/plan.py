@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mcugen.boards import load_board
-from mcugen.budget import distinct_constants
+from mcugen.budget import Limits, check_estimate, distinct_constants
 from mcugen.cli import save_json
 from mcugen.commands.common import read_graph
 from mcugen.errors import CheckFailed
@@ -57,6 +57,7 @@ def plan(
     peak = summary["peak"]
     click.echo(f"peak at {peak['at']}: " + ", ".join(f"{t} {b:,}" for t, b in peak["tensors"].items()))
     click.echo(summary["next"])
+    check_estimate(calls, found, chosen, Limits(ram=ram_limit))
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mcugen.boards import load_board
+from mcugen.budget import Limits
 from mcugen.build import link, random_codes
 from mcugen.commands.common import read_graph
 from mcugen.errors import McugenError
@@ -26,7 +27,7 @@ _NO_DEVICE = ("reference", "host", "qemu")
 
 
 def profile(
-    model: Path, board: str, toolchain: str, goal: str, grid: InputGrid, json_path: Path | None,
+    model: Path, board: str, toolchain: str, goal: str, ram_limit: int | None, grid: InputGrid, json_path: Path | None,
     compare: Path | None, picture: Path | None, engine: str | None,
 ) -> int:  # fmt: skip
     if engine in _NO_DEVICE:
@@ -34,9 +35,9 @@ def profile(
         raise McugenError(f"--on {engine}", "counts nothing that could stand beside this board's model", remedy)
     old = report.load(compare) if compare is not None else None
     graph = read_graph(model, grid)
-    compiled = compile_graph(graph, load_board(board), goal)
+    compiled = compile_graph(graph, load_board(board), goal, ram_limit=ram_limit)
     with tempfile.TemporaryDirectory(prefix="mcugen-profile-") as folder:
-        image = link(compiled, Path(folder), toolchain)
+        image = link(compiled, Path(folder), toolchain, Limits(ram=ram_limit))
         found = profile_image(compiled, image)
         device = _on_device(compiled, image, engine) if engine is not None else None
     click.echo(report.table(found))

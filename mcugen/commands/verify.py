@@ -21,14 +21,15 @@ from mcugen.verify import Verification, verify
 
 def verify_model(
     model: Path, inputs: tuple[Path, ...], engine: str, board: str, toolchain: str, goal: str, grid: InputGrid,
-    json_path: Path | None, samples: int, qkeras: bool | None, picture: Path | None,
+    ram_limit: int | None, json_path: Path | None, samples: int, qkeras: bool | None, picture: Path | None,
 ) -> int:  # fmt: skip
     values = read_inputs(inputs, grid) if inputs else None
     graph = read_graph(model, grid)
     values = values or random_inputs(graph, samples, grid)
     codes = encode_inputs(graph, values)
     warn_of_rounding(graph, values, codes)
-    runner = open_runner(graph, engine, board, toolchain, goal)  # before the reference, whose work is in vain if this fails
+    # before the reference, whose work is in vain if this fails
+    runner = open_runner(graph, engine, board, toolchain, goal, ram_limit)
     reference = interpret(graph, codes, keep=True)
     actual = runner.trace(codes, reference)
     golden = None

@@ -85,3 +85,16 @@ def test_the_command_line_passes_both_on(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         found.append(json.loads(path.read_text())["arena_bytes"])
     assert found[2] < found[0] < found[1]
+
+
+def test_profile_and_verify_take_the_limit(tmp_path: Path) -> None:
+    """What a limited build runs can be measured and proved too; a limit that nothing meets is said."""
+    model, path = str(MODELS / "mnv2_i8.h5"), tmp_path / "profile.json"
+    limit = ("--ram-limit", "90000")
+    assert CliRunner().invoke(main, ["profile", model, *limit, "--json", str(path)]).exit_code == 0
+    assert json.loads(path.read_text())["total"]["arena_bytes"] < 90_000
+    verified = CliRunner().invoke(main, ["verify", model, *limit, "--samples", "1", "--no-qkeras"])
+    assert verified.exit_code == 0, verified.output
+    for command in ("plan", "profile"):
+        result = CliRunner().invoke(main, [command, model, "--ram-limit", "9000"])
+        assert result.exit_code == 1 and "of 9,000 in RAM" in result.output, result.output
