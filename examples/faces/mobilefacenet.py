@@ -7,7 +7,7 @@ the bits of their block's weights. Sums between blocks and after depthwise and p
 get 8 bits, since a microcontroller stores integers, with a range from ``calibrated_ranges``.
 
 The float twin has a convolution and a normalization where the quantized network folds the two; ``transfer`` carries
-trained float weights over.
+trained float weights over, ``resized`` those of a float network for images of another size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from qkeras import QActivation, QConv2D, QConv2DBatchnorm, QDepthwiseConv2D, quantized_bits, quantized_relu
 
-SIZE = 56  # pixels, unless another is asked for; the paper has 112, four times the arithmetic
+SIZE = 112  # pixels, unless another is asked for
 EMBEDDING_SIZE = 128
 BLOCKS = ((3, 2, 64, 5, 2), (4, 4, 128, 1, 2), (5, 2, 128, 6, 1), (6, 4, 128, 1, 2), (7, 2, 128, 2, 1))
 MIXED = (8, 8, 4, 4, 4, 2, 2, 2, 2, 2)  # the paper's 3.1 M weight bits

@@ -28,7 +28,7 @@ from calibrate import calibrate, made_up_images
 QMOBILEFACENET = {"8": 8, "4": 4, "2": 2, "mixed": mobilefacenet.MIXED}
 BUILDERS: dict[str, Callable[[], Any]] = {
     **networks.NETWORKS,
-    **{f"qmobilefacenet_{name}": partial(mobilefacenet.qmobilefacenet, bits, size=112) for name, bits in QMOBILEFACENET.items()},
+    **{f"qmobilefacenet_{name}": partial(mobilefacenet.qmobilefacenet, bits) for name, bits in QMOBILEFACENET.items()},
     **binaryfacenet.NETWORKS,
     **quicknet.NETWORKS,
     **binarydensenet.NETWORKS,

@@ -6,7 +6,7 @@ from mcugen.kernels.binary_compare import CompareMap
 from mcugen.kernels.binary_depthwise import BinaryDepthwise
 from mcugen.kernels.binary_sets import BinarySets
 from mcugen.kernels.binary_tables import BinaryConv
-from mcugen.kernels.bytes_copy import FastConcat, FastPad, FastResize
+from mcugen.kernels.bytes_copy import BitsConcat, FastConcat, FastPad, FastResize
 from mcugen.kernels.bytes_map import FastMap
 from mcugen.kernels.bytes_pool import FastAvgPool, FastMaxPool
 from mcugen.kernels.int8_conv import FastConv
@@ -36,7 +36,7 @@ BYTES: dict[str, tuple[Kernel, ...]] = {
     "map": (FastMap("fast", "fast_map.c.j2", code_bytes=150),),
     "maxpool": (FastMaxPool("fast", "fast_maxpool.c.j2", code_bytes=250),),
     "avgpool": (FastAvgPool("fast", "fast_avgpool.c.j2", code_bytes=500),),
-    "concat": (FastConcat("fast", "fast_concat.c.j2"),),
+    "concat": (FastConcat("fast", "fast_concat.c.j2"), BitsConcat("bits", "fast_concat_bits.c.j2")),
     "pad": (FastPad("fast", "fast_pad.c.j2"),),
     "resize": (FastResize("fast", "fast_resize.c.j2"),),
 }

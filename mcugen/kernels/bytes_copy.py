@@ -1,6 +1,6 @@
-"""Copies by runs of bytes, whatever the codes: concatenation, borders, cropping and repeating.
+"""Copies by runs of bytes, whatever the codes: concatenation, borders, cropping and repeating; bits by words.
 
-C twins: mcu_copy of firmware/mcu_bytes.h and templates/kernels/fast_{concat,pad,resize}.c.j2.
+C twins: mcu_copy of firmware/mcu_bytes.h and templates/kernels/fast_{concat,concat_bits,pad,resize}.c.j2.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from mcugen.ops.concat import GenericConcat
 from mcugen.ops.overlap import pixel_lead
 from mcugen.shapes import image
 
+_MOST_WORDS = 12
+
 
 def pixel_bytes(kind: TensorType) -> int:
     """From pixel to pixel."""
@@ -27,12 +29,17 @@ def _run_cycles(count: int) -> float:
     return 2.0 * (count // 4) + 4.0 * (count % 4)
 
 
+def _few_words(sources: Sequence[TensorType]) -> bool:
+    """Whether a pixel is so few words of bits that C can hold them in variables."""
+    return all(s.layout == "words" for s in sources) and sum(s.stride for s in sources) <= _MOST_WORDS
+
+
 class FastConcat(Kernel):
     """Inputs of whole bytes, stored like the output."""
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         same = all((s.layout, s.bits, s.signed) == (node.type.layout, node.type.bits, node.type.signed) for s in sources)
-        return same and all(source.whole for source in sources[:-1])
+        return same and all(source.whole for source in sources[:-1]) and not _few_words(sources)
 
     def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
         starts = np.cumsum([0, *(pixel_bytes(source) for source in sources)])
@@ -45,6 +52,34 @@ class FastConcat(Kernel):
 
     def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
         return GenericConcat("generic", "").lead_bytes(node, sources, i)
+
+
+class BitsConcat(Kernel):
+    """Bits whose channels do not end where words do: each pixel's words, shifted; all are read before any is written."""
+
+    def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
+        return node.type.layout == "words" and _few_words(sources)
+
+    def params(self, node: Node, sources: Sequence[TensorType]) -> dict[str, Any]:
+        words: list[dict[str, Any]] = []
+        outputs: list[list[tuple[int, int]]] = [[] for _ in range(node.type.stride)]
+        start = 0
+        for k, source in enumerate(sources):
+            for at in range(source.stride):
+                first, used = start + 32 * at, min(32, source.channels - 32 * at)
+                outputs[first // 32].append((len(words), first % 32))
+                if first % 32 + used > 32:
+                    outputs[first // 32 + 1].append((len(words), first % 32 - 32))
+                words.append({"name": f"in{k or ''}", "stride": source.stride, "at": at})
+            start += source.channels
+        return {"pixels": node.type.size // node.type.channels, "words": words, "outputs": outputs}
+
+    def cycles(self, node: Node, sources: Sequence[TensorType]) -> float:
+        words = sum(source.stride for source in sources)
+        return float(node.type.size // node.type.channels * (1 + words + node.type.stride))
+
+    def lead_bytes(self, node: Node, sources: Sequence[TensorType], i: int) -> int | None:
+        return pixel_lead(node, sources[i], reads_first=True)
 
 
 class FastPad(Kernel):

@@ -128,6 +128,11 @@ COPIES = [
     copied("concat", "concat_wide", [codes((3, 4, 3), (-999, 999)), codes((3, 4, 2), (-999, 999))], (3, 4, 5)),
     copied("concat", "concat_packed", [PACKED, TensorType.of_codes((5, 6, 3), -8, 7, 1.0)], (5, 6, 9)),
     copied("concat", "concat_float", [TensorType((2, 2, 3), "float"), TensorType((2, 2, 1), "float")], (2, 2, 4)),
+    *(
+        copied("concat", f"concat_bits{number}", [TensorType.of_codes((19, 20, n), -1, 1, 1.0, True) for n in parts],
+               (19, 20, sum(parts)))
+        for number, parts in enumerate([(16, 16), (24, 24), (1, 1), (5, 27, 33), (40, 64, 7), (31, 2), (96, 31), (32, 32)])
+    ),
     copied("pad", "pad", [codes((20, 20, 16), INT8)], (22, 22, 16), pads=(1, 1, 1, 1)),
     copied("pad", "pad_odd", [codes((5, 6, 3), UINT8)], (8, 11, 3), pads=(3, 0, 1, 4)),
     copied("pad", "pad_wide", [codes((5, 6, 3), (-999, 999))], (6, 8, 3), pads=(0, 1, 2, 0)),
@@ -180,4 +185,7 @@ def test_what_is_refused() -> None:
     few = pool_layer("maxpool", "n", codes((4, 4, 3), INT8), (2, 2))
     assert not BYTES["maxpool"][0].applies(*few[:2])
     other = copied("concat", "n", [codes((2, 2, 4), INT8), codes((2, 2, 4), (-999, 999))], (2, 2, 8))
-    assert not BYTES["concat"][0].applies(*other[:2])
+    assert not any(kernel.applies(*other[:2]) for kernel in BYTES["concat"])
+    bits = [TensorType.of_codes((1, 1, n), -1, 1, 1.0, True) for n in (300, 200)]
+    many = copied("concat", "n", bits, (1, 1, 500))
+    assert not any(kernel.applies(*many[:2]) for kernel in BYTES["concat"])
