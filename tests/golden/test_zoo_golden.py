@@ -26,7 +26,7 @@ ZOO = Path(__file__).parents[2] / "examples" / "zoo"
 MAKE = """
 import sys; sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-import models
+import models, numpy
 import binarydensenet, lffd, mobilefacenet, quicknet
 mobilefacenet.BLOCKS = ((3, 2, 16, 2, 2), (6, 2, 32, 1, 2), (7, 2, 32, 2, 1))
 made = {
@@ -38,6 +38,11 @@ made = {
 }
 for name, model in made.items():
     models.write(model, Path(sys.argv[2]) / f"{name}.h5", samples=2)
+small, large = (mobilefacenet.qmobilefacenet(quantized=False, size=size) for size in (32, 48))
+mobilefacenet.resized(small, large)
+kernels = {f"{name} {at}": model.get_layer(name).get_weights()[0]
+           for name in ("l1_conv", "l9_gdc") for at, model in (("small", small), ("large", large))}
+numpy.savez(Path(sys.argv[2]) / "resized.npz", **kernels)
 """
 pytestmark = pytest.mark.xdist_group("golden")
 
@@ -72,6 +77,16 @@ def test_simulated_board_equals_reference(folder: Path, tmp_path: Path, name: st
         assert np.ptp(wanted[output]) > 0
         assert np.array_equal(found, wanted[output])
     assert profile.total.macs == sum(OPERATORS[call.node.op].macs(call.node, call.sources) for call in compiled.calls)
+
+
+def test_float_weights_carry_over_to_another_size(folder: Path) -> None:
+    """All as they are, but the global convolution's kernel stretched, its sum per channel kept."""
+    kernels = np.load(folder / "resized.npz")
+    np.testing.assert_array_equal(kernels["l1_conv small"], kernels["l1_conv large"])
+    small, large = kernels["l9_gdc small"], kernels["l9_gdc large"]
+    assert small.shape[:2] == (2, 2) and large.shape[:2] == (3, 3)
+    np.testing.assert_allclose(small.sum(axis=(0, 1)), large.sum(axis=(0, 1)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(large[1, 1], small.mean(axis=(0, 1)) * 4 / 9, rtol=1e-4, atol=1e-5)
 
 
 def test_the_squeeze_branch_is_dropped(folder: Path) -> None:
