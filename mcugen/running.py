@@ -100,9 +100,11 @@ class DeviceRunner:
 
 def open_runner(
     graph: Graph, engine: str, board: str = "nucleo-h743zi", toolchain: str = "auto", goal: str = "time",
-    ram_limit: int | None = None,
+    ram_limit: int | None = None, many: bool = False,
 ) -> Runner:  # fmt: skip
-    """A runner for an engine's name, or for a serial port that already runs this model. ram_limit: see `compile_graph`.
+    """A runner for an engine's name, or for a serial port that already runs this model.
+
+    ram_limit: see `compile_graph`. many: see `HostEngine`.
 
     Raises:
         McugenError: the engine's tools are missing, the port is silent, or the device runs another model.
@@ -112,7 +114,7 @@ def open_runner(
     if engine in ENGINES:
         compiled = compile_graph(graph, load_board(BOARDS.get(engine, board)), goal, ram_limit=ram_limit)
         if engine == "host":
-            return HostRunner(graph, HostEngine(graph, compiled.sources))
+            return HostRunner(graph, HostEngine(graph, compiled.sources, many=many))
         folder = tempfile.TemporaryDirectory(prefix="mcugen-image-")
         image = link(compiled, Path(folder.name), toolchain)
         device = open_simulated(engine, image, compiled.sources.digest)

@@ -52,7 +52,7 @@ def on_engine(
 ) -> EvaluatedModel:
     """The model on one of our engines; `name` is what reports call its file."""
     size, channels = image_size(model, graph)
-    runner = open_runner(graph, engine, board, toolchain)
+    runner = open_runner(graph, engine, board, toolchain, many=True)
 
     def embed(pixels: Array) -> Float:
         codes = encode_inputs(graph, [to_float(model, pixels, grid)])

@@ -17,6 +17,7 @@ from mcugen.quantise import InputGrid
 from mcugen.running import DeviceRunner, Runner, open_runner
 
 _BATCH = {"reference": 16, "host": 64}
+_MANY = 256  # samples for which a slower compilation pays
 
 
 def run(
@@ -27,7 +28,7 @@ def run(
     graph = read_graph(model, grid)
     codes = encode_inputs(graph, values)
     warn_of_rounding(graph, values, codes)
-    runner = open_runner(graph, engine, board, toolchain, goal)
+    runner = open_runner(graph, engine, board, toolchain, goal, many=len(codes[0]) >= _MANY)
     on_device = isinstance(runner, DeviceRunner)
     kept = Partial(partial_path(output) if on_device else None, run_key(graph, engine, codes) if on_device else "")
     results = _results(runner, codes, kept, engine)
