@@ -1,7 +1,7 @@
 """Builds every network of the zoo for the board and prints one row each: python zoo.py [--networks A,B] [--checks C] [--write]
 
-Models and results are kept under build/zoo and made again when their builders change; a network that fails does not stop
-the others. `--write` puts the table into docs/zoo.md. Exit code 1: a network did not do what expect.py says.
+Models are kept under build/zoo and made again when their builders change; a network that fails does not stop
+the others. `--write` puts each row into docs/zoo.md as it is found. Exit code 1: a network did not do what expect.py says.
 """
 
 from __future__ import annotations
@@ -149,7 +149,6 @@ def main() -> int:
     parser.add_argument("--networks", default="", help="names, separated by commas; all by default")
     parser.add_argument("--board", default="nucleo-h743zi")
     parser.add_argument("--checks", default=",".join(CHECKS), help="what to compare beside sizes; empty for sizes alone")
-    parser.add_argument("--collect", action="store_true", help="measure nothing: show what earlier runs found")
     parser.add_argument("--write", action="store_true", help="put the rows into docs/zoo.md and docs/zoo.json")
     arguments = parser.parse_args()
     names = arguments.networks.split(",") if arguments.networks else list(EXPECTED)
@@ -158,30 +157,17 @@ def main() -> int:
     checks = [each for each in arguments.checks.split(",") if each]
     if unknown := [each for each in checks if each not in CHECKS]:
         parser.error(f"unknown check {unknown[0]}; known are {', '.join(CHECKS)}")
-    names = [] if arguments.collect else names
+    rows = {row["name"]: row for row in (json.loads(RESULTS.read_text()) if RESULTS.exists() else [])}
     for index, name in enumerate(names, start=1):
         say(f"[{index}/{len(names)}] {name}")
         row = run(name, arguments.board, checks)
-        found = {**row.json(), "surprises": surprises(row, EXPECTED[name])}
-        for surprise in found["surprises"]:
+        rows[name] = {**row.json(), "surprises": surprises(row, EXPECTED[name])}
+        for surprise in rows[name]["surprises"]:
             say(f"{name}: {surprise}")
-        BUILD.mkdir(parents=True, exist_ok=True)
-        (BUILD / f"{name}.row.json").write_text(json.dumps(found) + "\n")
-    rows = latest_rows()
-    if arguments.write:
-        write(rows)
-    shown = [rows[name] for name in names or rows]
-    print(table(HEADER, [cells(row) for row in shown]))
-    return int(any(row["surprises"] for row in shown))
-
-
-def latest_rows() -> dict[str, dict[str, Any]]:
-    """What was measured last of every network, in build/zoo or else in docs/zoo.json."""
-    rows = {row["name"]: row for row in (json.loads(RESULTS.read_text()) if RESULTS.exists() else [])}
-    for file in BUILD.glob("*.row.json"):
-        row = json.loads(file.read_text())
-        rows[row["name"]] = row
-    return {name: rows[name] for name in EXPECTED if name in rows}
+        if arguments.write:
+            write({each: rows[each] for each in EXPECTED if each in rows})
+    print(table(HEADER, [cells(rows[name]) for name in names]))
+    return int(any(rows[name]["surprises"] for name in names))
 
 
 if __name__ == "__main__":
