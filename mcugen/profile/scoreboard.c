@@ -48,7 +48,7 @@ typedef struct {
     int64_t ready[REGISTERS];
     uint8_t loaded[REGISTERS];
     uint32_t slot, units, loads, stores;
-    int conditional_access; /* the present block holds a load or store in an IT block */
+    int conditional_access; /* the present block may hold a load or store in an IT block */
 
     /* Where the last block ended. */
     const instruction *last;
@@ -226,10 +226,12 @@ EXPORT void on_block(void *engine, uint64_t address64, uint32_t size, void *user
     uint32_t watch = page_of(s, start)->watch[slot_of(start)];
     if (watch)
         open_record(s, engine, watch);
+    /* Unicorn also ends blocks at its pages of 1 KB, be it inside an IT block, whose instructions then look like others. */
+    const int continued = s->last && s->last->branch == BRANCH_NONE && start == s->next_address;
     if (s->last)
         follow_branch(s, start);
     s->counts.icache_misses += access_lines(s, &s->icache, start, size, 1);
-    s->conditional_access = 0;
+    s->conditional_access = continued;
     while (at < end) {
         const instruction *i = fetch(s, at);
         if (!i->size) {
