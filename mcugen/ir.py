@@ -188,7 +188,7 @@ class Board:
     options: Mapping[str, Any] = field(default_factory=dict)
     uart: Mapping[str, Any] = field(default_factory=dict)  # name, baud, irq, irqs
     firmware: Mapping[str, Any] = field(default_factory=dict)  # sources: the board's own C files
-    limits: Mapping[str, int] = field(default_factory=dict)  # stack_bytes, data_bytes
+    limits: Mapping[str, int] = field(default_factory=dict)  # stack_bytes, data_bytes, buffers_bytes
     timing: Mapping[str, int] = field(default_factory=dict)  # facts for a cycle model
     flash_tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text: str = field(default="", repr=False, compare=False)  # the file

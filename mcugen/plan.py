@@ -107,9 +107,9 @@ def arena_regions(board: Board) -> list[Region]:
 
 
 def firmware_bytes(board: Board) -> dict[str, int]:
-    """Bytes of each region that the firmware itself needs: its stack and its variables."""
+    """Bytes of each region that the firmware itself needs: its stack, its variables, the buffers of its serial line."""
     taken: dict[str, int] = {}
-    for use, limit in (("stack", "stack_bytes"), ("data", "data_bytes")):
+    for use, limit in (("stack", "stack_bytes"), ("data", "data_bytes"), ("buffers", "buffers_bytes")):
         name = board.home(use).name
         taken[name] = taken.get(name, 0) + board.limits.get(limit, 0)
     return taken
