@@ -58,7 +58,7 @@ def on_engine(
         codes = encode_inputs(graph, [to_float(model, pixels, grid)])
         return decode(runner.run(codes)[0], graph[graph.outputs[0]].type).reshape(pixels.shape[0], -1)
 
-    return EvaluatedModel(f"{engine}: {name}", embed, size, channels, graph_digest(graph), engine, _scaling(grid))
+    return EvaluatedModel(f"{engine}: {name}", embed, size, channels, graph_digest(graph), engine, repr(grid))
 
 
 def in_keras(model: Path, name: str, graph: Graph, kind: str, grid: InputGrid) -> EvaluatedModel:
@@ -74,11 +74,7 @@ def in_keras(model: Path, name: str, graph: Graph, kind: str, grid: InputGrid) -
         found = twin([values])[0] if twin is not None else list(golden(model, values).values())[-1]
         return np.asarray(found, np.float32).reshape(pixels.shape[0], -1)
 
-    return EvaluatedModel(f"{kind}: {name}", embed, size, channels, graph.digest, kind, _scaling(grid))
-
-
-def _scaling(grid: InputGrid) -> str:
-    return f"(u - {grid.offset}) * {grid.scale!r}"
+    return EvaluatedModel(f"{kind}: {name}", embed, size, channels, graph.digest, kind, repr(grid))
 
 
 def image_size(model: Path, graph: Graph) -> tuple[tuple[int, int], int]:
