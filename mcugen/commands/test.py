@@ -47,8 +47,7 @@ def test_device(
     json_path: Path | None, junit: Path | None,
 ) -> int:  # fmt: skip
     manifest = read_manifest(folder)
-    given = {key: value for key, value in (("scale", input_scale), ("offset", input_offset)) if value is not None}
-    asked = _asked(folder, manifest, inputs, given) if inputs else _stored(folder)
+    asked = _asked(folder, manifest, inputs, input_scale, input_offset) if inputs else _stored(folder)
     work = Work(folder, manifest, *asked)
     ports = _resolve(port)
     started = time.monotonic()
@@ -150,9 +149,9 @@ def _stored(folder: Path) -> tuple[Samples, Samples]:
 
 
 def _asked(
-    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], given: dict[str, Any]
+    folder: Path, manifest: dict[str, Any], inputs: tuple[Path, ...], scale: float | None, offset: int | None
 ) -> tuple[Samples, Samples]:
-    """Bytes of the user's inputs, and of the outputs that the reference computes for them."""
+    """Bytes of the user's inputs, and of the outputs that the reference computes for them; scale, offset: None as built."""
     if "source" not in manifest:
         raise McugenError(str(folder), "was built from a SavedModel, whose file is not kept", "test without INPUTS")
     try:
@@ -162,7 +161,8 @@ def _asked(
     graph = integer_graph(folder / manifest["source"], grid)
     if not graph_digest(graph).startswith(manifest["digest"]):
         raise McugenError(str(folder), "was built by another version of mcugen, or changed since", "build the model again")
-    codes = encode_inputs(graph, read_inputs(inputs, make_grid(given.get("scale", grid.scale), given.get("offset", grid.offset))))
+    pixels = make_grid(grid.scale if scale is None else scale, grid.offset if offset is None else offset)
+    codes = encode_inputs(graph, read_inputs(inputs, pixels))
     found = interpret(graph, codes)
     sent = [to_bytes(x, graph[name].type) for x, name in zip(codes, graph.inputs, strict=True)]
     return _by_sample(sent), _by_sample([to_bytes(found[name], graph[name].type) for name in graph.outputs])

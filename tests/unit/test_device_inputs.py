@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mcugen.boards import load_board
+from mcugen.build import read_manifest
 from mcugen.cli import main
+from mcugen.commands.test import _asked
 from tests.unit.model_files import conv, functional, image, layer, write_h5
 
 OPTIONS = {
@@ -52,10 +54,13 @@ def test_a_build_remembers_how_it_reads_the_model(folder: Path, name: str) -> No
 
 
 def test_pixels_may_stand_for_other_values(folder: Path) -> None:
-    """The darkest pixels by another offset are values that the grid has too: inputs differ, outputs are compared all the same."""
-    result = call("test", folder / "scale", folder / "x.npy", "--port", "unicorn", "--input-offset", "0")
+    build, inputs = folder / "scale", (folder / "x.npy",)
+    manifest = read_manifest(build)
+    as_built, again, other = (_asked(build, manifest, inputs, None, offset)[0] for offset in (None, 100, 0))
+    assert as_built == again != other
+    result = call("test", build, *inputs, "--port", "unicorn", "--input-offset", "0")
     assert result.exit_code == 0 and "passed" in result.output, result.output
-    refused = call("test", folder / "scale", folder / "x.npy", "--port", "unicorn", "--input-scale", "-1")
+    refused = call("test", build, *inputs, "--port", "unicorn", "--input-scale", "-1")
     assert refused.exit_code == 2 and "--input-scale" in refused.output
 
 
