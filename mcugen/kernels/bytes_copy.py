@@ -55,7 +55,7 @@ class FastConcat(Kernel):
 
 
 class BitsConcat(Kernel):
-    """Bits whose channels do not end where words do: each pixel's words, shifted; all are read before any is written."""
+    """Bits: each pixel's words, shifted to where their channels begin; all are read before any is written."""
 
     def applies(self, node: Node, sources: Sequence[TensorType]) -> bool:
         return node.type.layout == "words" and _few_words(sources)
