@@ -21,6 +21,7 @@ from mcugen.evaluate.pictures import shortened, thinned
 from mcugen.metrics.curves import Accepted, roc
 from mcugen.metrics.pairs import Pair, read_pairs
 from mcugen.metrics.verification import k_fold_accuracy
+from tests.unit.people import write_people
 
 PEOPLE, IMAGES = 8, 3
 
@@ -30,13 +31,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight "people" with three noisy images each, and pairs in two folds of four people (6 + 6 pairs each)."""
     root = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(5)
-    for person in range(PEOPLE):
-        folder = root / "images" / f"P{person}"
-        folder.mkdir(parents=True)
-        face = rng.integers(60, 200, (6, 6, 3))
-        for number in range(1, IMAGES + 1):
-            noisy = np.clip(face + rng.normal(0, 45, face.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(folder / f"P{person}_{number:04d}.png")
+    write_people(root / "images", [f"P{person}" for person in range(PEOPLE)], rng, IMAGES, noise=45)
     lines = ["2\t6"]
     for fold in (0, 4):
         lines += [f"P{fold + k // 2}\t1\t{2 + k % 2}" for k in range(6)]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 from mcugen.cli import main
 from tests.unit.model_files import conv, functional, image, layer, write_h5
+from tests.unit.people import write_people
 
 PAIRS = """2\t2
 A\t1\t2
@@ -41,12 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir()
         kernel = rng.uniform(-0.9, 0.9, (3, 3, 3, 4)).astype(np.float32)
         write_h5(root / name / "net.h5", functional(layers), {"conv": {"kernel": kernel}})
-    for person in "ABCD":
-        (root / "people" / person).mkdir(parents=True)
-        face = rng.integers(60, 200, (6, 6, 3))
-        for number in (1, 2):
-            pixels = np.clip(face + rng.normal(0, 25, face.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / "people" / person / f"{person}_{number:04d}.png")
+    write_people(root / "people", "ABCD", rng, images=2, noise=25)
     (root / "pairs.txt").write_text(PAIRS)
     return root
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 from mcugen.cli import main
 from mcugen.errors import McugenError
@@ -21,6 +20,7 @@ from mcugen.normalise import normalise
 from mcugen.sensitivity.blocks import Block, find_blocks, weight_bits, with_bits
 from mcugen.sensitivity.study import Score, Study, path
 from tests.unit.model_files import sample, write_h5
+from tests.unit.people import write_people
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +115,7 @@ def test_accuracy_of_pairs(model: Path, tmp_path: Path) -> None:
     weights["conv2"]["kernel"] = rng.normal(0, 0.3, (3, 3, 2, 2)).astype(np.float32)
     weights["dense"] = {"kernel": rng.normal(0, 0.3, (18, 3)).astype(np.float32), "bias": np.zeros(3, np.float32)}
     file = write_h5(tmp_path / "rgb.h5", config, weights)
-    for person in "ABCD":
-        (tmp_path / "faces" / person).mkdir(parents=True)
-        face = rng.integers(0, 256, (6, 6, 3))
-        for number in (1, 2):
-            pixels = np.clip(face + rng.normal(0, 5, face.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "faces" / person / f"{person}_{number:04d}.png")
+    write_people(tmp_path / "faces", "ABCD", rng, images=2, noise=5, least=0, most=256)
     rows = ["2\t2", "A\t1\t2", "B\t1\t2", "A\t1\tB\t1", "A\t2\tB\t2", "C\t1\t2", "D\t1\t2", "C\t1\tD\t1", "C\t2\tD\t2"]
     (tmp_path / "pairs.txt").write_text("\n".join(rows) + "\n")
     options = ("--images", tmp_path / "faces", "--pairs", tmp_path / "pairs.txt", "--jobs", 1, "--json", tmp_path / "r.json")
